@@ -1,0 +1,41 @@
+//! The frame: length u32, type u16, request id u32 (all big-endian), body.
+//!
+//! The length counts the body alone. A reader looks the type up in
+//! [`crate::message::limit`] before it allocates anything.
+
+/// Bytes before the body.
+pub const HEADER_BYTES: usize = 10;
+
+/// What stands before each body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of the body.
+    pub length: u32,
+    /// What the body is; see [`crate::message`].
+    pub kind: u16,
+    /// Pairs a reply with its request; 0 where no reply is expected.
+    pub request: u32,
+}
+
+impl Header {
+    /// The ten bytes.
+    #[must_use]
+    pub fn encode(self) -> [u8; HEADER_BYTES] {
+        let mut out = [0; HEADER_BYTES];
+        out[..4].copy_from_slice(&self.length.to_be_bytes());
+        out[4..6].copy_from_slice(&self.kind.to_be_bytes());
+        out[6..].copy_from_slice(&self.request.to_be_bytes());
+        out
+    }
+
+    /// Reads ten bytes; every ten bytes are some header.
+    #[must_use]
+    pub fn decode(bytes: [u8; HEADER_BYTES]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j] = bytes;
+        Self {
+            length: u32::from_be_bytes([a, b, c, d]),
+            kind: u16::from_be_bytes([e, f]),
+            request: u32::from_be_bytes([g, h, i, j]),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Files, beneath folders that were named on purpose.
+//!
+//! A [`Dir`] is a capability: all its paths are [`RelPath`]s, resolved beneath it, and never
+//! through a symbolic link (openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS on Linux).
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use skep_wire::RelPath;
+
+/// The folders of one machine.
+pub trait Disk: Send + Sync {
+    /// The folder at `path`, which the user named: symbolic links in it are followed.
+    fn dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
+
+    /// The same, after making it and its parents where missing (mode 0700 for what is made).
+    fn make_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
+
+    /// `path` made absolute, without symbolic links.
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// Bytes that can still be written where `path` lies.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// How to open a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// Existing, for reading.
+    Read,
+    /// Existing, for reading and writing.
+    Write,
+    /// New: an existing one, or a symbolic link, is an error of kind `AlreadyExists`. Mode 0644 less the umask.
+    CreateNew,
+    /// New, with mode 0600: keys and state.
+    CreateNewPrivate,
+    /// Existing or new (mode 0600), for reading and writing.
+    OpenOrCreatePrivate,
+}
+
+/// Whether a rename may replace what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// An existing target is an error of kind `AlreadyExists`; checked atomically.
+    Never,
+    /// An existing file is replaced atomically.
+    Allow,
+}
+
+/// What lies under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An ordinary file.
+    File,
+    /// A folder.
+    Dir,
+    /// A symbolic link, never followed.
+    Symlink,
+    /// A device, a socket, a pipe.
+    Other,
+}
+
+/// What is known of a file without reading it. Equal stamps: most likely unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i128,
+    /// Change time, nanoseconds since 1970.
+    pub ctime_ns: i128,
+    /// Inode number.
+    pub inode: u64,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+}
+
+/// One name in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// As the file system has it; not every one is a [`RelPath`].
+    pub name: OsString,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// A folder and what lies beneath it. Every method is blocking.
+pub trait Dir: Send + Sync {
+    /// Opens a file. A symbolic link anywhere in `path` is an error.
+    fn open(&self, path: &RelPath, how: Open) -> io::Result<Arc<dyn File>>;
+    /// The folder `path` as a capability of its own.
+    fn dir(&self, path: &RelPath) -> io::Result<Arc<dyn Dir>>;
+    /// Makes `path` and its parents where missing.
+    fn make_dirs(&self, path: &RelPath) -> io::Result<()>;
+    /// Moves `from` to `to`, both beneath this folder. Moving onto itself changes nothing.
+    fn rename(&self, from: &RelPath, to: &RelPath, replace: Replace) -> io::Result<()>;
+    /// Removes a file or a symbolic link (not what it points to).
+    fn remove_file(&self, path: &RelPath) -> io::Result<()>;
+    /// Removes an empty folder.
+    fn remove_dir(&self, path: &RelPath) -> io::Result<()>;
+    /// What lies there; a final symbolic link is reported, not followed.
+    fn stat(&self, path: &RelPath) -> io::Result<Stat>;
+    /// The names in `path` (none: in this folder itself), ordered by bytes.
+    fn list(&self, path: Option<&RelPath>) -> io::Result<Vec<Entry>>;
+    /// Sets or clears the owner's right to execute a file (and that of others who may read it).
+    fn set_executable(&self, path: &RelPath, executable: bool) -> io::Result<()>;
+    /// Makes the names in `path` (none: in this folder itself) durable.
+    fn sync(&self, path: Option<&RelPath>) -> io::Result<()>;
+    /// Takes the lock file `path`, until the result is dropped or the process dies. Taken by
+    /// somebody else: an error of kind `WouldBlock`.
+    fn lock(&self, path: &RelPath) -> io::Result<Box<dyn Send + Sync>>;
+    /// The host path of this folder, for messages and for watching; never for opening.
+    fn host_path(&self) -> PathBuf;
+}
+
+/// An open file. Every method is blocking and takes positions: there is no cursor.
+pub trait File: Send + Sync {
+    /// Reads up to `out.len()` bytes from `offset`; 0 at the end.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+    /// Writes all of `bytes` at `offset`.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts or extends (with zeros) to `size` bytes.
+    fn set_len(&self, size: u64) -> io::Result<()>;
+    /// Reserves `size` bytes where the file system can; the length does not change. `StorageFull` when there is no room.
+    fn reserve(&self, size: u64) -> io::Result<()>;
+    /// Makes contents and length durable.
+    fn sync(&self) -> io::Result<()>;
+    /// Starts writing to disk what was written between `offset` and `offset + bytes`, without waiting; a hint.
+    fn start_writeback(&self, offset: u64, bytes: u64);
+    /// What is known of it.
+    fn stat(&self) -> io::Result<Stat>;
+}
+
+impl dyn File {
+    /// Fills `out` from `offset`; a file that ends before is an error of kind `UnexpectedEof`.
+    pub fn read_exact_at(&self, mut offset: u64, mut out: &mut [u8]) -> io::Result<()> {
+        while !out.is_empty() {
+            match self.read_at(offset, out) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => {
+                    offset += n as u64;
+                    out = &mut out[n..];
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
