@@ -6,6 +6,10 @@
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 10;
 
+/// Set in the request id of an answer. Each side counts its own requests from 1 to below this;
+/// the bit tells an answer to this side's request from a request of the other side.
+pub const REPLY: u32 = 1 << 31;
+
 /// What stands before each body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -13,7 +17,7 @@ pub struct Header {
     pub length: u32,
     /// What the body is; see [`crate::message`].
     pub kind: u16,
-    /// Pairs a reply with its request; 0 where no reply is expected.
+    /// The id of a request, with [`REPLY`] that of its answer; 0 where no answer is expected.
     pub request: u32,
 }
 
