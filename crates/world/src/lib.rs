@@ -10,6 +10,7 @@ pub mod disk;
 pub mod entropy;
 pub mod network;
 pub mod real;
+#[cfg(feature = "simulated")]
 pub mod simulated;
 pub mod work;
 

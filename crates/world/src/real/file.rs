@@ -1,0 +1,89 @@
+//! An open file of this machine.
+
+use std::{fs, io, num::NonZeroU64, os::unix::fs::FileExt};
+
+use rustix::fs::{Advice, FileType, Mode, fadvise, fstat};
+
+use crate::disk::{Kind, Stat};
+
+/// An ordinary file.
+pub(super) struct File(pub(super) fs::File);
+
+impl crate::File for File {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(&self.0, out, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn set_len(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    fn reserve(&self, size: u64) -> io::Result<()> {
+        reserve(&self.0, size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn start_writeback(&self, offset: u64, bytes: u64) {
+        // On Linux this advice starts writing what is dirty and keeps it cached until it is
+        // written. Advice that is not taken costs nothing but time later.
+        let _ = NonZeroU64::new(bytes).map(|bytes| fadvise(&self.0, offset, Some(bytes), Advice::DontNeed));
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(stat_of(&fstat(&self.0)?))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn reserve(file: &fs::File, size: u64) -> io::Result<()> {
+    use rustix::{
+        fs::{FallocateFlags, fallocate},
+        io::Errno,
+    };
+
+    if size == 0 {
+        return Ok(());
+    }
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
+        // Where the file system cannot, a full disk shows at the write.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &fs::File, _: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// The same in our words.
+pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
+    Stat {
+        kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i128),
+        ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i128),
+        inode: stat.st_ino,
+        executable: Mode::from_raw_mode(stat.st_mode).contains(Mode::XUSR),
+    }
+}
+
+fn nanoseconds(seconds: i64, rest: i128) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + rest
+}
+
+pub(super) fn kind_of(kind: FileType) -> Kind {
+    match kind {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Symlink,
+        _ => Kind::Other,
+    }
+}
