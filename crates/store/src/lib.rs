@@ -1,1 +1,23 @@
-//! To be written.
+//! What is kept: contents served in place, downloads in progress, outlines.
+//!
+//! Blocking code over [`skep_world::Dir`]; a content is bytes in files, nothing more. Which shares
+//! there are, who may read them and what is wanted is the node's knowledge. There is no network, no
+//! clock and no database in this crate.
+//!
+//! Nothing here trusts the disk: what a hint claims is hashed again, a page of an outline is
+//! verified whenever it is read, a file that is served is compared with the stamps of its scan.
+
+pub mod hashing;
+pub mod home;
+pub mod outlines;
+pub mod partial;
+pub mod place;
+pub mod scan;
+pub mod source;
+
+pub use hashing::Hashing;
+pub use home::Home;
+pub use partial::Partial;
+pub use place::Place;
+pub use scan::{Scanned, Skipped};
+pub use source::Source;
