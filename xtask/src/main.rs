@@ -1,2 +1,45 @@
-//! To be written.
-fn main() {}
+//!
+//! One file per command: an `Args` whose doc comments are the help text, and one `run`.
+//! Nothing here is part of the product, and no crate of the product depends on it.
+
+// A command for a person at a terminal: printing is its work.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod fuzz;
+mod sim;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::{error::Error, process::ExitCode};
+
+use clap::Parser;
+
+/// What every command returns; the error is one sentence for a person.
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// The commands that look after this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    Tidy(tidy::Args),
+    Test(test::Args),
+    Sim(sim::Args),
+    Fuzz(fuzz::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Tidy(args) => tidy::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Sim(args) => sim::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
