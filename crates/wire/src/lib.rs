@@ -20,6 +20,8 @@ pub mod signed;
 pub mod ticket;
 pub mod time;
 
+mod tree;
+
 pub use chunk::{CHUNK_BYTES, UNIT_BYTES, VerifiedChunk};
 pub use id::{BlobId, NetworkId, PeerId};
 pub use key::SigningKey;
@@ -27,5 +29,6 @@ pub use layout::Layout;
 pub use manifest::Manifest;
 pub use name::{PeerName, ShareName};
 pub use path::RelPath;
+pub use proof::leaf_answer;
 pub use signed::Signed;
 pub use time::Moment;

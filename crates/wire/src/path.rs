@@ -1,4 +1,8 @@
-//! Relative paths that are safe to write anywhere.
+//! Relative paths that are safe to write on any machine.
+//!
+//! A [`RelPath`] cannot leave the folder it is resolved in, names no device, and cannot deceive
+//! the person who reads it. It says nothing about symbolic links: those are the business of who
+//! opens files.
 
 use std::{fmt, str::FromStr};
 
@@ -6,9 +10,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::name::NameError;
 
+/// The most bytes of a path.
+pub const MAX_PATH_BYTES: usize = 4096;
+/// The most bytes of one component.
+pub const MAX_COMPONENT_BYTES: usize = 255;
+
 /// A relative path: `/` between components, each of which any file system takes.
+///
+/// Ordered by bytes, the `/` included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct RelPath(String);
+pub struct RelPath(Box<str>);
 
 impl RelPath {
     /// Checks and takes a text.
@@ -16,8 +27,14 @@ impl RelPath {
     /// # Errors
     /// [`NameError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        text.split('/').try_for_each(check_component)?;
-        Ok(Self(text.to_owned()))
+        if text.len() > MAX_PATH_BYTES {
+            return Err(NameError::TooLong {
+                limit: MAX_PATH_BYTES,
+            });
+        }
+        check_no_home(text)?;
+        text.split('/').try_for_each(check_inner_component)?;
+        Ok(Self(text.into()))
     }
 
     /// The text.
@@ -35,10 +52,10 @@ impl RelPath {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// All but the last component.
+    /// All but the last component; none for a single one.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
+        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.into()))
     }
 
     /// `self/below`.
@@ -50,16 +67,77 @@ impl RelPath {
     }
 }
 
-/// Checks one component of a path.
+/// Checks a path of a single component.
 ///
 /// # Errors
 /// [`NameError`] says what is wrong with it.
 pub fn check_component(text: &str) -> Result<(), NameError> {
-    if text.is_empty() {
-        Err(NameError::Empty)
-    } else {
-        Ok(())
+    check_no_home(text)?;
+    check_inner_component(text)
+}
+
+/// Refuses what a shell takes for a home folder. `~$x`, as office programs make them, is none.
+fn check_no_home(text: &str) -> Result<(), NameError> {
+    if text.starts_with('~') && !text.starts_with("~$") {
+        let first = text.split('/').next().unwrap_or(text);
+        return Err(reserved(first));
     }
+    Ok(())
+}
+
+fn check_inner_component(text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > MAX_COMPONENT_BYTES {
+        return Err(NameError::TooLong {
+            limit: MAX_COMPONENT_BYTES,
+        });
+    }
+    if let Some(bad) = text.chars().find(|c| is_forbidden(*c)) {
+        return Err(NameError::Character(bad));
+    }
+    // A trailing dot covers `.` and `..`; Windows drops trailing dots and spaces.
+    if text.ends_with(['.', ' ']) || has_drive(text) || is_device(text) {
+        return Err(reserved(text));
+    }
+    Ok(())
+}
+
+fn reserved(text: &str) -> NameError {
+    NameError::Reserved(text.chars().take(MAX_COMPONENT_BYTES).collect())
+}
+
+/// Separators of any system, control characters, line separators, and the controls with which
+/// right-to-left text can make a name read differently from what it is.
+fn is_forbidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '/' | '\\' | '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `C:` and `C:name`, which Windows resolves elsewhere.
+fn has_drive(text: &str) -> bool {
+    matches!(text.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
+}
+
+/// The names that Windows gives to devices in every folder, also with an extension.
+fn is_device(text: &str) -> bool {
+    let stem = text
+        .split(['.', ':'])
+        .next()
+        .unwrap_or(text)
+        .trim_end_matches(' ');
+    let upper = stem.to_ascii_uppercase();
+    let numbered = upper.strip_prefix("COM").or_else(|| upper.strip_prefix("LPT"));
+    if let Some(number) = numbered {
+        let mut rest = number.chars();
+        let digit = rest
+            .next()
+            .is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c));
+        return digit && rest.next().is_none();
+    }
+    ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&upper.as_str())
 }
 
 impl fmt::Display for RelPath {

@@ -1,1 +1,203 @@
-//! To be written.
+//! Tickets and links: texts that people pass on by mail or mouth.
+//!
+//! A ticket invites into a network, and is a secret until it is used. A link says where a share is
+//! to be found, and opens nothing to those outside the network. Both are a prefix, which names
+//! kind and version, and base32 (RFC 4648, lower case, no padding) of postcard and a checksum.
+//! Nothing here knows whether a ticket is still good; the coordinator does.
+
+use std::{fmt, str::FromStr};
+
+use data_encoding::BASE32_NOPAD_NOCASE;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+use crate::{
+    id::{NetworkId, PeerId},
+    message::Endpoint,
+    name::ShareName,
+    record::{Content, Role},
+};
+
+/// The most characters of a ticket or a link.
+pub const MAX_TEXT: usize = 8192;
+/// The most addresses in a ticket.
+pub const MAX_COORDINATORS: usize = 8;
+
+/// The version that this module reads and writes.
+const VERSION: u32 = 1;
+const CHECKSUM_BYTES: usize = 4;
+
+/// An invitation to join a network, once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The network: a coordinator that cannot show its certificate is not of it.
+    pub network: NetworkId,
+    /// Where its coordinators listen. 1 to [`MAX_COORDINATORS`].
+    pub coordinators: Vec<Endpoint>,
+    /// What the coordinator knows the ticket by. Whoever has it can join.
+    pub secret: [u8; 16],
+    /// The widest role it allows.
+    pub role: Role,
+    /// Seconds since 1970.
+    pub expires_unix_s: u64,
+}
+
+/// Where a share is to be found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The network it is shared in.
+    pub network: NetworkId,
+    /// Who shares it.
+    pub publisher: PeerId,
+    /// The name it had when the link was made.
+    pub name: ShareName,
+    /// What it was then.
+    pub content: Content,
+}
+
+/// Which of the two texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextKind {
+    /// A [`Ticket`].
+    Ticket,
+    /// A [`Link`].
+    Link,
+}
+
+/// Why a text is not a ticket, or not a link. Never repeats the text, which may hold a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TextError {
+    /// Something else altogether.
+    #[error("this is not a {0}; a {0} begins with skep-{0}-1:")]
+    Unknown(TextKind),
+    /// A ticket where a link should be, or the other way round.
+    #[error("this is a {found}, where a {wanted} is needed")]
+    Other {
+        /// What it should be.
+        wanted: TextKind,
+        /// What it is.
+        found: TextKind,
+    },
+    /// Made by a version of Skep that writes them otherwise.
+    #[error("this {kind} is of version {version}; this program reads version 1")]
+    Version {
+        /// What it is.
+        kind: TextKind,
+        /// Its version.
+        version: u32,
+    },
+    /// Characters are missing or were changed.
+    #[error("this {0} is damaged; copy it again, from the first character to the last")]
+    Damaged(TextKind),
+}
+
+impl fmt::Display for TextKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ticket => "ticket",
+            Self::Link => "link",
+        })
+    }
+}
+
+impl TextKind {
+    fn prefix(self) -> String {
+        format!("skep-{self}-{VERSION}:")
+    }
+
+    /// What a text says it is, its version, and what follows.
+    fn recognise(text: &str) -> Option<(Self, u32, &str)> {
+        let (head, body) = text.split_once(':')?;
+        let (kind, version) = head.strip_prefix("skep-")?.split_once('-')?;
+        let kind = match kind {
+            "ticket" => Self::Ticket,
+            "link" => Self::Link,
+            _ => return None,
+        };
+        Some((kind, version.parse().ok()?, body))
+    }
+}
+
+fn write<T: Serialize>(kind: TextKind, value: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut bytes = postcard::to_allocvec(value).map_err(|_| fmt::Error)?;
+    bytes.extend_from_slice(&checksum(kind, &bytes));
+    let body = BASE32_NOPAD_NOCASE.encode(&bytes).to_ascii_lowercase();
+    write!(f, "{}{body}", kind.prefix())
+}
+
+fn read<T: DeserializeOwned>(wanted: TextKind, text: &str) -> Result<T, TextError> {
+    let damaged = TextError::Damaged(wanted);
+    let text = text.trim();
+    let (found, version, body) = TextKind::recognise(text).ok_or(TextError::Unknown(wanted))?;
+    if found != wanted {
+        return Err(TextError::Other { wanted, found });
+    }
+    if version != VERSION {
+        let kind = wanted;
+        return Err(TextError::Version { kind, version });
+    }
+    if text.len() > MAX_TEXT {
+        return Err(damaged);
+    }
+    let bytes = BASE32_NOPAD_NOCASE.decode(body.as_bytes()).map_err(|_| damaged)?;
+    let (value, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(damaged)?;
+    if *sum != checksum(wanted, value) {
+        return Err(damaged);
+    }
+    match postcard::take_from_bytes(value) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(damaged),
+    }
+}
+
+/// Covers the prefix too, so that the one cannot pass for the other.
+fn checksum(kind: TextKind, bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(kind.prefix().as_bytes()).update(bytes);
+    let mut sum = [0; CHECKSUM_BYTES];
+    hasher.finalize_xof().fill(&mut sum);
+    sum
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(TextKind::Ticket, self, f)
+    }
+}
+
+impl fmt::Debug for Ticket {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("network", &self.network)
+            .field("coordinators", &self.coordinators)
+            .field("role", &self.role)
+            .field("expires_unix_s", &self.expires_unix_s)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FromStr for Ticket {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let ticket: Self = read(TextKind::Ticket, text)?;
+        if (1..=MAX_COORDINATORS).contains(&ticket.coordinators.len()) {
+            Ok(ticket)
+        } else {
+            Err(TextError::Damaged(TextKind::Ticket))
+        }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(TextKind::Link, self, f)
+    }
+}
+
+impl FromStr for Link {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        read(TextKind::Link, text)
+    }
+}
