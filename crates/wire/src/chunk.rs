@@ -175,6 +175,11 @@ impl<B: AsRef<[u8]>> VerifiedChunk<B> {
         self.expected.number
     }
 
+    /// What the bytes were checked against.
+    pub fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_ref()

@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::{
     chunk::{CHUNK_BYTES, Check, ChunkHash, Expected, chunk_count, chunk_len},
     id::BlobId,
-    manifest::Manifest,
+    manifest::{MAX_ENTRIES, Manifest},
 };
 
 /// Where each chunk of a content lies. About 8 bytes for each small file, 24 for each large one.
@@ -97,21 +97,22 @@ impl Layout {
         }
     }
 
-    /// Of a collection whose manifest has `manifest_size` bytes.
+    /// Of a collection whose manifest has `manifest_bytes` bytes.
     #[must_use]
-    pub fn collection(manifest_size: u64, manifest: &Manifest) -> Self {
-        let mut layout = Self::blob(manifest_size);
-        for file in manifest.files() {
-            layout.total_bytes = layout.total_bytes.saturating_add(file.size);
-            match u32::try_from(file.size) {
-                Ok(0) => {}
-                Ok(len) if u64::from(len) <= CHUNK_BYTES => layout.add_small(file.object, len),
-                _ => layout.large.push(Large {
-                    object: file.object,
-                    size: file.size,
-                    first_chunk: 0,
-                }),
-            }
+    pub fn collection(manifest_bytes: u64, manifest: &Manifest) -> Self {
+        Self::of_sizes(manifest_bytes, manifest.files().map(|file| file.size))
+    }
+
+    /// Of a collection, from the sizes of its files in the manifest's order.
+    ///
+    /// # Panics
+    /// With more files than a manifest can have ([`crate::manifest::MAX_ENTRIES`]).
+    #[must_use]
+    pub fn of_sizes(manifest_bytes: u64, sizes: impl IntoIterator<Item = u64>) -> Self {
+        let mut layout = Self::blob(manifest_bytes);
+        for (object, size) in (1..).zip(sizes) {
+            assert!(object as usize <= MAX_ENTRIES, "no manifest has so many files");
+            layout.add(object, size);
         }
         layout.chunks += layout.runs.len() as u64;
         for large in &mut layout.large {
@@ -122,9 +123,21 @@ impl Layout {
         layout
     }
 
+    fn add(&mut self, object: u32, size: u64) {
+        self.total_bytes = self.total_bytes.saturating_add(size);
+        match u32::try_from(size) {
+            Ok(0) => {}
+            Ok(len) if size <= CHUNK_BYTES => self.add_small(object, len),
+            _ => self.large.push(Large {
+                object,
+                size,
+                first_chunk: 0,
+            }),
+        }
+    }
+
     fn add_small(&mut self, object: u32, len: u32) {
-        // A manifest has at most 2^22 entries.
-        let first = u32::try_from(self.small.len()).expect("manifests are limited");
+        let first = u32::try_from(self.small.len()).expect("no more than objects");
         self.small.push(Small { object, len });
         match self.runs.last_mut() {
             Some(run) if u64::from(run.len) + u64::from(len) <= CHUNK_BYTES => run.len += len,

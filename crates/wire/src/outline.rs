@@ -83,7 +83,7 @@ pub enum BadPage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedPage {
     number: u64,
-    leaves: Vec<ChunkHash>,
+    page: Page,
 }
 
 impl VerifiedPage {
@@ -102,14 +102,26 @@ impl VerifiedPage {
     /// The hashes, from the first chunk on.
     #[must_use]
     pub fn leaves(&self) -> &[ChunkHash] {
-        &self.leaves
+        &self.page.leaves
+    }
+
+    /// The page with its path, as it can be sent on or kept and verified again.
+    #[must_use]
+    pub fn page(&self) -> &Page {
+        &self.page
+    }
+
+    /// The same, without the word that it is verified.
+    #[must_use]
+    pub fn into_page(self) -> Page {
+        self.page
     }
 
     /// The hash of the blob's chunk `index`, if it is on this page.
     #[must_use]
     pub fn hash(&self, index: u64) -> Option<ChunkHash> {
         let at = usize::try_from(index.checked_sub(self.first_chunk())?).ok()?;
-        self.leaves.get(at).copied()
+        self.page.leaves.get(at).copied()
     }
 }
 
@@ -140,8 +152,7 @@ pub fn verify_page(id: BlobId, size: u64, number: u64, page: Page) -> Result<Ver
     if node != id.0 {
         return Err(BadPage::Hash(number));
     }
-    let leaves = page.leaves;
-    Ok(VerifiedPage { number, leaves })
+    Ok(VerifiedPage { number, page })
 }
 
 /// The path of page `number`, from the roots of all pages ([`Outlined::page_roots`]): so who
