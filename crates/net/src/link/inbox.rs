@@ -1,12 +1,27 @@
 //! The answering side of a link: what comes in, and what goes back.
 
-use bytes::Bytes;
-use skep_wire::message::{MalformedMessage, Message, Reason};
+use std::sync::Arc;
 
-use super::error::Stopped;
+use bytes::Bytes;
+use skep_wire::{
+    frame::REPLY,
+    message::{MalformedMessage, Message, Reason, SEGMENT_BYTES, Unsupported},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    error::Stopped,
+    frame::Frame,
+    outgoing::{End, NoRoom},
+    shared::{Handle, Shared},
+};
 
 /// What the other side of a link says unasked. Bounded. Keeps the link open.
-pub struct Inbox {}
+pub struct Inbox {
+    pub(super) messages: mpsc::Receiver<Incoming>,
+    pub(super) _handle: Arc<Handle>,
+}
 
 /// A message that is not an answer.
 pub struct Incoming {
@@ -21,12 +36,33 @@ pub struct Incoming {
 /// Answers one request. Dropped without an answer, it refuses as internal error.
 ///
 /// Where no answer is wanted (the message was told, not asked), answers go nowhere.
-pub struct Responder {}
+pub struct Responder {
+    handle: Arc<Handle>,
+    /// The request's type.
+    kind: u16,
+    /// The id for answers; 0 where none is wanted.
+    answer_id: u32,
+    cancelled: CancellationToken,
+    /// Credit taken and not used.
+    credit: usize,
+    stage: Stage,
+}
+
+/// How far an answer is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was sent.
+    Open,
+    /// Some segments were.
+    Started,
+    /// Nothing is left to say.
+    Ended,
+}
 
 impl Inbox {
     /// The next message; none when the link is closed.
     pub async fn recv(&mut self) -> Option<Incoming> {
-        todo!()
+        self.messages.recv().await
     }
 }
 
@@ -45,29 +81,51 @@ impl Incoming {
 }
 
 impl Responder {
+    /// For a request that just came; none if its id is in use.
+    pub(super) fn open(handle: Arc<Handle>, kind: u16, request: u32) -> Option<Self> {
+        let (answer_id, stage, cancelled) = match request {
+            0 => (0, Stage::Ended, CancellationToken::new()),
+            id => (id | REPLY, Stage::Open, handle.shared.served.open(id)?),
+        };
+        Some(Self {
+            handle,
+            kind,
+            answer_id,
+            cancelled,
+            credit: 0,
+            stage,
+        })
+    }
+
     /// Whether an answer is wanted at all: false for what was told.
     pub fn is_wanted(&self) -> bool {
-        todo!()
+        self.answer_id != 0
     }
 
     /// Answers. Waits for room in the queue; a link that closes meanwhile is not this side's trouble.
-    pub async fn reply<M: Message>(self, _message: &M) {
-        todo!()
+    pub async fn reply<M: Message>(mut self, message: &M) {
+        self.end_with(Frame::new(self.answer_id, message)).await;
     }
 
     /// Denies. `text` is cut at 512 bytes. Also right after some [`Responder::segments`].
-    pub async fn refuse(self, _reason: Reason, _text: &str) {
-        todo!()
+    pub async fn refuse(mut self, reason: Reason, text: &str) {
+        self.end_with(Frame::refusal(self.answer_id, reason, text)).await;
     }
 
     /// Says that this type of request is not known here.
-    pub async fn unsupported(self) {
-        todo!()
+    pub async fn unsupported(mut self) {
+        let kind = self.kind;
+        self.end_with(Frame::new(self.answer_id, &Unsupported { kind }))
+            .await;
     }
 
     /// Resolves when the asker does not want the answer any more, or the link is closed.
     pub async fn stopped(&self) -> Stopped {
-        todo!()
+        tokio::select! {
+            biased;
+            () = self.shared().closing() => Stopped::Closed(self.shared().closed()),
+            () = self.cancelled.cancelled() => Stopped::Cancelled,
+        }
     }
 
     /// Takes credit for bulk bytes, before they are read from anywhere: waits until there is credit
@@ -76,8 +134,24 @@ impl Responder {
     ///
     /// # Errors
     /// [`Stopped`] when nobody waits for the answer any more.
-    pub async fn credit(&mut self, _want: usize) -> Result<usize, Stopped> {
-        todo!()
+    pub async fn credit(&mut self, want: usize) -> Result<usize, Stopped> {
+        let shared = Arc::clone(&self.handle.shared);
+        let least = u32::try_from(want).map_or(SEGMENT_BYTES, |n| n.min(SEGMENT_BYTES));
+        let mut taken = tokio::select! {
+            biased;
+            stopped = self.stopped() => return Err(stopped),
+            taken = shared.credit.acquire_many(least) => taken.map_err(|_| shared.closed())?,
+        };
+        let more = shared.credit.available_permits().min(want - least as usize);
+        if let Ok(more) = u32::try_from(more)
+            && let Ok(more) = shared.credit.try_acquire_many(more)
+        {
+            taken.merge(more);
+        }
+        let count = taken.num_permits();
+        taken.forget();
+        self.credit += count;
+        Ok(count)
     }
 
     /// Sends bytes that there is credit for, as segments; with `last` the answer is complete.
@@ -88,15 +162,93 @@ impl Responder {
     ///
     /// # Panics
     /// If there are more bytes than [`Responder::credit`] gave.
-    pub async fn segments(&mut self, _bytes: Bytes, _last: bool) -> Result<(), Stopped> {
-        todo!()
+    pub async fn segments(&mut self, mut bytes: Bytes, last: bool) -> Result<(), Stopped> {
+        assert!(bytes.len() <= self.credit, "bulk bytes need credit first");
+        while !bytes.is_empty() {
+            let part = bytes.split_to(bytes.len().min(self.shared().outgoing.bulk_part_bytes()));
+            self.push_bulk(part).await?;
+        }
+        if last {
+            self.end_bulk(End::Last);
+        }
+        Ok(())
     }
 
     /// A whole bulk answer that is in memory already: credit and segments until all is sent.
     ///
     /// # Errors
     /// [`Stopped`] when nobody waits for the answer any more.
-    pub async fn bulk(self, _bytes: Bytes) -> Result<(), Stopped> {
-        todo!()
+    pub async fn bulk(mut self, mut bytes: Bytes) -> Result<(), Stopped> {
+        while !bytes.is_empty() {
+            let count = self.credit(bytes.len()).await?;
+            self.segments(bytes.split_to(count), false).await?;
+        }
+        self.segments(bytes, true).await
+    }
+
+    async fn push_bulk(&mut self, part: Bytes) -> Result<(), Stopped> {
+        let count = part.len();
+        let shared = Arc::clone(&self.handle.shared);
+        tokio::select! {
+            biased;
+            stopped = self.stopped() => return Err(stopped),
+            pushed = shared.outgoing.push_bulk(self.answer_id, part) => {
+                pushed.map_err(|NoRoom| shared.closed())?;
+            }
+        }
+        self.credit -= count;
+        if self.stage == Stage::Open {
+            self.stage = Stage::Started;
+        }
+        Ok(())
+    }
+
+    async fn end_with(&mut self, frame: Frame) {
+        match self.stage {
+            Stage::Open => {
+                // A link that closes meanwhile has told the asker in its own way.
+                let _ = self.shared().send(&frame).await;
+                self.ended();
+            }
+            Stage::Started => {
+                self.shared().log_sent(&frame);
+                self.end_bulk(End::With(frame));
+            }
+            Stage::Ended => {}
+        }
+    }
+
+    fn end_bulk(&mut self, end: End) {
+        if self.stage != Stage::Ended {
+            self.shared().outgoing.end_bulk(self.answer_id, end);
+            self.ended();
+        }
+    }
+
+    fn ended(&mut self) {
+        self.stage = Stage::Ended;
+        self.shared().served.close(self.answer_id & !REPLY);
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.shared().credit.add_permits(self.credit);
+        let frame = match self.cancelled.is_cancelled() {
+            true => Frame::empty_last_segment(self.answer_id),
+            false => Frame::refusal(self.answer_id, Reason::Internal, "no answer"),
+        };
+        match self.stage {
+            Stage::Open => {
+                self.shared().send_now(&frame);
+                self.ended();
+            }
+            Stage::Started => self.end_bulk(End::With(frame)),
+            Stage::Ended => {}
+        }
     }
 }
