@@ -8,7 +8,7 @@ pub trait Entropy: Send + Sync {
     fn fill(&self, out: &mut [u8]);
 }
 
-impl dyn Entropy {
+impl dyn Entropy + '_ {
     /// 32 random bytes.
     pub fn bytes32(&self) -> [u8; 32] {
         let mut out = [0; 32];

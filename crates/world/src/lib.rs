@@ -8,10 +8,12 @@
 pub mod clock;
 pub mod disk;
 pub mod entropy;
+pub mod keyfile;
 pub mod network;
 pub mod real;
 #[cfg(feature = "simulated")]
 pub mod simulated;
+mod whole;
 pub mod work;
 
 use std::sync::Arc;
