@@ -17,7 +17,7 @@ pub trait Disk: Send + Sync {
     /// The folder at `path`, which the user named: symbolic links in it are followed.
     fn dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
 
-    /// The same, after making it and its parents where missing (mode 0700 for what is made).
+    /// The same, after making it and its parents where missing (mode 0700 for what is made, and durable at once).
     fn make_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
 
     /// `path` made absolute, without symbolic links.
@@ -34,7 +34,7 @@ pub enum Open {
     Read,
     /// Existing, for reading and writing.
     Write,
-    /// New: an existing one, or a symbolic link, is an error of kind `AlreadyExists`. Mode 0644 less the umask.
+    /// New: whatever has the name, a symbolic link included, is an error of kind `AlreadyExists`. Mode 0644 less the umask.
     CreateNew,
     /// New, with mode 0600: keys and state.
     CreateNewPrivate,
@@ -92,11 +92,12 @@ pub struct Entry {
 
 /// A folder and what lies beneath it. Every method is blocking.
 pub trait Dir: Send + Sync {
-    /// Opens a file. A symbolic link anywhere in `path` is an error.
+    /// Opens an ordinary file. A symbolic link anywhere in `path` is an error, and so is a folder, a pipe or a device.
     fn open(&self, path: &RelPath, how: Open) -> io::Result<Arc<dyn File>>;
     /// The folder `path` as a capability of its own.
     fn dir(&self, path: &RelPath) -> io::Result<Arc<dyn Dir>>;
-    /// Makes `path` and its parents where missing.
+    /// Makes `path` and its parents where missing (mode 0755 less the umask). They are durable once
+    /// every folder that got a new name is synced.
     fn make_dirs(&self, path: &RelPath) -> io::Result<()>;
     /// Moves `from` to `to`, both beneath this folder. Moving onto itself changes nothing.
     fn rename(&self, from: &RelPath, to: &RelPath, replace: Replace) -> io::Result<()>;

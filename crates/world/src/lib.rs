@@ -6,6 +6,8 @@
 //! There are no product words here: no blobs, no shares.
 
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod disk;
 pub mod entropy;
 pub mod keyfile;

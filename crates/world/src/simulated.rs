@@ -1,1 +1,15 @@
-//! A world of its own: simulated disks, clocks, randomness and connections, all from a seed.
+//! A world of its own: disks, clocks, randomness, blocking work and connections, all from a seed.
+//!
+//! For tests only. It runs in one thread, on tokio's paused time.
+
+pub mod clock;
+pub mod disk;
+pub mod entropy;
+pub mod trace;
+pub mod work;
+
+pub use clock::Clock;
+pub use disk::{Crash, Disk, Fault};
+pub use entropy::Entropy;
+pub use trace::Trace;
+pub use work::Work;

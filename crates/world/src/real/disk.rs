@@ -36,7 +36,7 @@ impl crate::Disk for Disk {
     }
 
     fn make_dir(&self, path: &Path) -> io::Result<Arc<dyn crate::Dir>> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        make_durable_dir(path)?;
         self.dir(path)
     }
 
@@ -48,6 +48,19 @@ impl crate::Disk for Disk {
         let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
         let stat = rustix::fs::statvfs(there)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Makes `path` and its parents where missing. Nobody else could sync the parents, so it is done here.
+fn make_durable_dir(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(Path::new(""));
+    make_durable_dir(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => fs::File::open(Path::new(".").join(parent))?.sync_all(),
     }
 }
 
