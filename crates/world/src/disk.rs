@@ -138,7 +138,7 @@ pub trait File: Send + Sync {
     fn stat(&self) -> io::Result<Stat>;
 }
 
-impl dyn File {
+impl dyn File + '_ {
     /// Fills `out` from `offset`; a file that ends before is an error of kind `UnexpectedEof`.
     pub fn read_exact_at(&self, mut offset: u64, mut out: &mut [u8]) -> io::Result<()> {
         while !out.is_empty() {
