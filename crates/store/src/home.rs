@@ -1,6 +1,7 @@
 //! The store's files in a peer's home.
 //!
-//! All can be made again from the contents themselves: losing one costs reading, not data.
+//! All can be made again from the contents themselves: losing one costs reading, not data. So none is
+//! synced, and each is checked when it is read.
 //!
 //! | path | what |
 //! |---|---|
@@ -11,14 +12,21 @@
 
 use std::{io, sync::Arc};
 
-use skep_wire::BlobId;
-use skep_world::Dir;
+use skep_wire::{BlobId, RelPath};
+use skep_world::{
+    Dir, File,
+    disk::{Open, Replace},
+};
 
-use crate::place::Place;
+use crate::{open_files::OpenFiles, place::Place};
+
+/// Files that are open at once, of all contents together.
+const OPEN_FILES: usize = 128;
 
 /// The folder that the store keeps its own files in.
 pub struct Home {
     dir: Arc<dyn Dir>,
+    files: Arc<OpenFiles>,
 }
 
 impl Home {
@@ -27,7 +35,11 @@ impl Home {
     /// # Errors
     /// When the folders in it cannot be made.
     pub fn open(dir: Arc<dyn Dir>) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { dir }))
+        for folder in ["outlines", "manifests", "places", "partials"] {
+            dir.make_dirs(&path(folder))?;
+        }
+        let files = OpenFiles::new(OPEN_FILES);
+        Ok(Arc::new(Self { dir, files }))
     }
 
     /// Forgets outline and manifest of a content that is at no place any more.
@@ -35,8 +47,8 @@ impl Home {
     /// # Errors
     /// When they cannot be removed; one that is not there is no error.
     pub fn forget_content(&self, id: BlobId) -> io::Result<()> {
-        let _ = (id, &self.dir);
-        todo!()
+        self.remove(&outlines(id))?;
+        self.remove(&manifest(id))
     }
 
     /// Forgets what was found at `place`. The files there stay.
@@ -44,7 +56,65 @@ impl Home {
     /// # Errors
     /// When it cannot be removed; one that is not there is no error.
     pub fn forget_place(&self, place: &Place) -> io::Result<()> {
-        let _ = place;
-        todo!()
+        self.remove(&inventory(place))
     }
+
+    pub(crate) fn files(&self) -> &Arc<OpenFiles> {
+        &self.files
+    }
+
+    pub(crate) fn read(&self, path: &RelPath) -> io::Result<Arc<dyn File>> {
+        self.dir.open(path, Open::Read)
+    }
+
+    /// For reading and writing; made if it is not there.
+    pub(crate) fn write(&self, path: &RelPath) -> io::Result<Arc<dyn File>> {
+        self.dir.open(path, Open::OpenOrCreatePrivate)
+    }
+
+    /// Lets `fill` write a new file, which then replaces the one at `path`, if any.
+    pub(crate) fn replace(
+        &self,
+        path: &RelPath,
+        fill: impl FnOnce(&dyn File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let new = self::path(&format!("{path}.new"));
+        let file = self.write(&new)?;
+        file.set_len(0)?;
+        fill(&*file)?;
+        self.dir.rename(&new, path, Replace::Allow)
+    }
+
+    pub(crate) fn remove(&self, path: &RelPath) -> io::Result<()> {
+        match self.dir.remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn outlines(id: BlobId) -> RelPath {
+    path(&format!("outlines/{id}"))
+}
+
+pub(crate) fn manifest(id: BlobId) -> RelPath {
+    path(&format!("manifests/{id}"))
+}
+
+pub(crate) fn inventory(place: &Place) -> RelPath {
+    path(&format!("places/{}", key(place)))
+}
+
+pub(crate) fn hint(place: &Place) -> RelPath {
+    path(&format!("partials/{}", key(place)))
+}
+
+/// A file name for a place, however long its path is and whatever is in it.
+fn key(place: &Place) -> BlobId {
+    let path = place.host_path();
+    BlobId(*blake3::hash(path.as_os_str().as_encoded_bytes()).as_bytes())
+}
+
+fn path(text: &str) -> RelPath {
+    RelPath::parse(text).expect("our own names are paths")
 }

@@ -7,17 +7,22 @@
 //! Nothing here trusts the disk: what a hint claims is hashed again, a page of an outline is
 //! verified whenever it is read, a file that is served is compared with the stamps of its scan.
 
+mod extent;
 pub mod hashing;
 pub mod home;
+mod inventory;
+mod open_files;
 pub mod outlines;
 pub mod partial;
 pub mod place;
 pub mod scan;
 pub mod source;
+mod stamp;
 
 pub use hashing::Hashing;
 pub use home::Home;
+pub use outlines::OutlineError;
 pub use partial::Partial;
 pub use place::Place;
 pub use scan::{Scanned, Skipped};
-pub use source::Source;
+pub use source::{Source, SourceError};

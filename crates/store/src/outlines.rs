@@ -1,9 +1,31 @@
 //! Outlines on disk: per content one file, a slot per page, each page verified whenever it is read.
 //!
-//! A file of 1 TiB costs no more memory than a page. Pages may be missing (a download in progress);
+//! A file of 1 TiB costs no more memory than some pages. Pages may be missing (a download in progress);
 //! a damaged one is told from a missing one, and both can be written again at any time.
 
-use std::io;
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use skep_wire::{
+    BlobId,
+    chunk::ChunkHash,
+    outline::{PAGE_CHUNKS, Page, VerifiedPage, page_count, page_len, verify_page},
+};
+use skep_world::File;
+
+use crate::{
+    home::{self, Home},
+    open_files::{Part, Scope},
+};
+
+/// Pages that stay in memory: at most 128 KiB each.
+const RECENT_PAGES: usize = 16;
+/// What marks a slot that was written.
+const MARK: u8 = b'P';
+const HASH: usize = 32;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +36,7 @@ pub enum OutlineError {
         /// Object number.
         object: u32,
         /// Page number.
-        page: u32,
+        page: u64,
     },
     /// It was not written yet.
     #[error("outline page {page} of object {object} is not here")]
@@ -22,7 +44,7 @@ pub enum OutlineError {
         /// Object number.
         object: u32,
         /// Page number.
-        page: u32,
+        page: u64,
     },
     /// What is on disk does not verify. Write it again.
     #[error("outline page {page} of object {object} is damaged on disk")]
@@ -30,9 +52,193 @@ pub enum OutlineError {
         /// Object number.
         object: u32,
         /// Page number.
-        page: u32,
+        page: u64,
     },
     /// The disk failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// One object of a content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) number: u32,
+    pub(crate) id: BlobId,
+    pub(crate) size: u64,
+}
+
+/// Where the pages of each object of more than one chunk begin in the file.
+///
+/// A slot is a line of 32 bytes (the mark and the number of path hashes), room for the longest path,
+/// and the leaves. Slots follow each other by object and page.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(Vec<(u32, u64)>);
+
+impl Slots {
+    /// Of all objects' sizes, from object 0 on.
+    pub(crate) fn new(sizes: impl IntoIterator<Item = u64>) -> Self {
+        let mut end = 0;
+        let mut slots = Vec::new();
+        for (object, size) in (0..).zip(sizes).filter(|(_, size)| page_count(*size) > 0) {
+            slots.push((object, end));
+            let last = page_count(size) - 1;
+            end += last * slot_bytes(size, 0) + slot_bytes(size, last);
+        }
+        Self(slots)
+    }
+
+    fn at(&self, object: &Object, page: u64) -> Result<u64, OutlineError> {
+        let none = OutlineError::NoSuchPage {
+            object: object.number,
+            page,
+        };
+        match self.0.binary_search_by_key(&object.number, |slot| slot.0) {
+            Ok(at) if page < page_count(object.size) => Ok(self.0[at].1 + page * slot_bytes(object.size, 0)),
+            _ => Err(none),
+        }
+    }
+}
+
+fn slot_bytes(size: u64, page: u64) -> u64 {
+    (1 + longest_path(size) + page_len(size, page)) * HASH as u64
+}
+
+/// Levels of the tree above the pages.
+fn longest_path(size: u64) -> u64 {
+    u64::from(page_count(size).next_power_of_two().trailing_zeros())
+}
+
+/// The outlines of one content.
+pub(crate) struct Outlines {
+    home: Arc<Home>,
+    content: BlobId,
+    slots: RwLock<Slots>,
+    scope: Scope,
+    /// The most recently used last.
+    recent: Mutex<VecDeque<(u32, Arc<VerifiedPage>)>>,
+}
+
+impl Outlines {
+    pub(crate) fn new(home: &Arc<Home>, content: BlobId, slots: Slots) -> Self {
+        Self {
+            home: Arc::clone(home),
+            content,
+            slots: RwLock::new(slots),
+            scope: home.files().scope(),
+            recent: Mutex::default(),
+        }
+    }
+
+    /// The objects are known now; those that were known before stay where they are.
+    pub(crate) fn set_slots(&self, slots: Slots) {
+        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = slots;
+    }
+
+    pub(crate) fn page(&self, object: &Object, number: u64) -> Result<Arc<VerifiedPage>, OutlineError> {
+        if let Some(page) = self.recall(object, number) {
+            return Ok(page);
+        }
+        let page = Arc::new(self.load(object, number)?);
+        self.remember(object, &page);
+        Ok(page)
+    }
+
+    /// The hash of chunk `index` of `object`.
+    pub(crate) fn hash(&self, object: &Object, index: u64) -> Result<ChunkHash, OutlineError> {
+        let number = index / PAGE_CHUNKS;
+        let none = OutlineError::NoSuchPage {
+            object: object.number,
+            page: number,
+        };
+        self.page(object, number)?.hash(index).ok_or(none)
+    }
+
+    pub(crate) fn put(&self, object: &Object, page: VerifiedPage) -> Result<(), OutlineError> {
+        let at = self.at(object, page.number())?;
+        self.file()?.write_at(at, &encode(object.size, page.page()))?;
+        self.remember(object, &Arc::new(page));
+        Ok(())
+    }
+
+    fn load(&self, object: &Object, number: u64) -> Result<VerifiedPage, OutlineError> {
+        let (object_number, page) = (object.number, number);
+        let at = self.at(object, number)?;
+        let bytes = usize::try_from(slot_bytes(object.size, number)).expect("a slot is about 128 KiB");
+        let mut raw = vec![0; bytes];
+        let missing = OutlineError::Missing {
+            object: object_number,
+            page,
+        };
+        match self.file()?.read_exact_at(at, &mut raw) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Err(missing),
+            done => done?,
+        }
+        if raw.iter().all(|byte| *byte == 0) {
+            return Err(missing);
+        }
+        let verified =
+            decode(object.size, &raw).and_then(|raw| verify_page(object.id, object.size, number, raw).ok());
+        verified.ok_or(OutlineError::Damaged {
+            object: object_number,
+            page,
+        })
+    }
+
+    fn at(&self, object: &Object, page: u64) -> Result<u64, OutlineError> {
+        self.slots
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .at(object, page)
+    }
+
+    fn file(&self) -> io::Result<Arc<dyn File>> {
+        self.scope
+            .get(Part::Outlines, || self.home.write(&home::outlines(self.content)))
+    }
+
+    fn recall(&self, object: &Object, number: u64) -> Option<Arc<VerifiedPage>> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = recent
+            .iter()
+            .rposition(|(of, page)| (*of, page.number()) == (object.number, number))?;
+        let found = recent.remove(at)?;
+        let page = Arc::clone(&found.1);
+        recent.push_back(found);
+        Some(page)
+    }
+
+    fn remember(&self, object: &Object, page: &Arc<VerifiedPage>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push_back((object.number, Arc::clone(page)));
+        if recent.len() > RECENT_PAGES {
+            recent.pop_front();
+        }
+    }
+}
+
+fn encode(size: u64, page: &Page) -> Vec<u8> {
+    let mut raw = vec![
+        MARK,
+        u8::try_from(page.path.len()).expect("a path has less than 64 hashes"),
+    ];
+    raw.resize(HASH, 0);
+    page.path.iter().for_each(|hash| raw.extend_from_slice(hash));
+    let leaves_at = 1 + usize::try_from(longest_path(size)).expect("less than 64");
+    raw.resize(leaves_at * HASH, 0);
+    page.leaves.iter().for_each(|leaf| raw.extend_from_slice(&leaf.0));
+    raw
+}
+
+fn decode(size: u64, raw: &[u8]) -> Option<Page> {
+    let longest = usize::try_from(longest_path(size)).ok()?;
+    let (hashes, _) = raw.as_chunks::<HASH>();
+    let (line, rest) = hashes.split_first()?;
+    let (path, leaves) = rest.split_at_checked(longest)?;
+    if line[0] != MARK {
+        return None;
+    }
+    Some(Page {
+        path: path.get(..usize::from(line[1]))?.to_vec(),
+        leaves: leaves.iter().map(|leaf| ChunkHash(*leaf)).collect(),
+    })
 }

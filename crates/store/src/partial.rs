@@ -65,7 +65,7 @@ pub enum PartialError {
         /// Object number.
         object: u32,
         /// Page number.
-        page: u32,
+        page: u64,
     },
     /// The manifest's bytes are what the publisher said, but no manifest.
     #[error("the share's list of files cannot be used: {0}")]
@@ -150,7 +150,7 @@ impl Partial {
     ///
     /// # Errors
     /// [`PartialError::NoSuchChunk`], [`PartialError::Io`].
-    pub fn missing_page(&self, chunk: u64) -> Result<Option<(u32, u32)>, PartialError> {
+    pub fn missing_page(&self, chunk: u64) -> Result<Option<(u32, u64)>, PartialError> {
         let _ = chunk;
         todo!()
     }

@@ -4,20 +4,39 @@
 
 use std::{io, sync::Arc};
 
-use skep_wire::{Layout, chunk::Expected, record::Content};
+use skep_wire::{
+    CHUNK_BYTES, Layout,
+    chunk::{Check, Expected},
+    layout::Extent,
+    outline::{Outline, VerifiedPage, page_count, verify_page},
+    record::{Content, ContentKind},
+};
+use skep_world::{
+    File,
+    disk::{Kind, Stat},
+};
 
 use crate::{
+    extent::{Span, clip, extent_bytes, spans},
     hashing::{Hashing, Stopped},
-    home::Home,
-    outlines::OutlineError,
+    home::{self, Home},
+    inventory::{Header, Inventory, Item},
+    open_files::{Part, Scope},
+    outlines::{Object, OutlineError, Outlines, Slots},
     place::Place,
+    scan::hash_chunks,
+    stamp::Stamp,
 };
 
 /// A whole content, ready for serving. All methods may be called from several threads.
 pub struct Source {
-    content: Content,
+    home: Arc<Home>,
+    place: Place,
+    header: Header,
     bytes: u64,
     layout: Layout,
+    outlines: Outlines,
+    scope: Scope,
 }
 
 /// Why nothing was read.
@@ -53,20 +72,51 @@ impl Source {
     /// [`SourceError::Io`] of kind `NotFound` if there was none, `InvalidData` if what was noted is
     /// damaged: scan again.
     pub fn open(home: &Arc<Home>, place: &Place) -> Result<Self, SourceError> {
-        let _ = (home, place);
-        todo!()
+        let inventory = Inventory::open(home.read(&home::inventory(place))?)?;
+        let header = inventory.header();
+        let content = header.content;
+        let sizes = inventory.sizes()?;
+        let bytes = sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
+        let (layout, slots) = match content.kind {
+            ContentKind::File => (Layout::blob(content.size), Slots::new([content.size])),
+            ContentKind::Folder => (
+                Layout::of_sizes(content.size, sizes.iter().copied()),
+                Slots::new([content.size].into_iter().chain(sizes)),
+            ),
+        };
+        Ok(Self {
+            home: Arc::clone(home),
+            place: place.clone(),
+            header,
+            bytes,
+            layout,
+            outlines: Outlines::new(home, content.id, slots),
+            scope: home.files().scope(),
+        })
     }
 
     /// What it is.
     #[must_use]
     pub fn content(&self) -> Content {
-        self.content
+        self.header.content
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// All bytes of it: the blob's size, or the sum over the collection's files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How many files it has.
+    #[must_use]
+    pub fn files(&self) -> u32 {
+        self.header.items
     }
 
     /// The numbering of its chunks.
@@ -87,8 +137,17 @@ impl Source {
         units: u16,
         out: &mut [u8],
     ) -> Result<usize, SourceError> {
-        let _ = (chunk, first_unit, units, out);
-        todo!()
+        let none = SourceError::NoSuchChunk(chunk);
+        let Some(extent) = self.layout.extent(chunk) else {
+            return Err(none);
+        };
+        let range = clip(extent_bytes(&extent), first_unit, units, out.len()).ok_or(none)?;
+        let mut done = 0;
+        for span in spans(&extent, &range) {
+            self.read_span(&span, &mut out[done..done + span.bytes])?;
+            done += span.bytes;
+        }
+        Ok(done)
     }
 
     /// Reads leaf `leaf` (chunk x 64 + unit): at most 16 KiB.
@@ -96,8 +155,17 @@ impl Source {
     /// # Errors
     /// As [`Source::read`].
     pub fn leaf(&self, leaf: u64, out: &mut [u8]) -> Result<usize, SourceError> {
-        let _ = (leaf, out);
-        todo!()
+        let (chunk, unit) = skep_wire::proof::leaf_place(leaf);
+        let unit = u16::try_from(unit).map_err(|_| SourceError::NoSuchChunk(chunk))?;
+        self.read(chunk, unit, 1, out)
+    }
+
+    /// A page of an object's outline, to be sent.
+    ///
+    /// # Errors
+    /// [`SourceError::Outline`]; missing and damaged pages are made again by [`Source::repair_outline`].
+    pub fn page(&self, object: u32, page: u64) -> Result<Arc<VerifiedPage>, SourceError> {
+        Ok(self.outlines.page(&self.object(object)?, page)?)
     }
 
     /// What `chunk` must be.
@@ -105,8 +173,12 @@ impl Source {
     /// # Errors
     /// [`SourceError`].
     pub fn expected(&self, chunk: u64) -> Result<Expected, SourceError> {
-        let _ = chunk;
-        todo!()
+        let extent = self.layout.extent(chunk).ok_or(SourceError::NoSuchChunk(chunk))?;
+        Ok(Expected {
+            content: self.header.content.id,
+            number: chunk,
+            check: self.check_of(&extent)?,
+        })
     }
 
     /// Compares the stamps of all files. Reads none.
@@ -114,15 +186,214 @@ impl Source {
     /// # Errors
     /// [`SourceError::Changed`] or [`SourceError::Gone`] of the first that differs.
     pub fn check_stamps(&self) -> Result<(), SourceError> {
-        todo!()
+        for item in self.items()? {
+            let item = item?;
+            let stat = self
+                .place
+                .stat(item.path.as_ref())
+                .map_err(|e| self.failed(&item, e))?;
+            self.check_stamp(&item, &Stamp::from(&stat))?;
+        }
+        Ok(())
+    }
+
+    /// Reads and verifies one chunk: somebody says that it is bad.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`] if it does not verify.
+    pub fn check_chunk(&self, chunk: u64, buffer: &mut Vec<u8>) -> Result<(), SourceError> {
+        let expected = self.expected(chunk)?;
+        buffer.resize(CHUNK_BYTES as usize, 0);
+        let bytes = self.read(chunk, 0, u16::MAX, buffer)?;
+        if expected.check.holds(&buffer[..bytes]) {
+            return Ok(());
+        }
+        Err(SourceError::Changed(self.place.host_path().display().to_string()))
     }
 
     /// Reads and verifies all of it.
     ///
     /// # Errors
-    /// [`SourceError::Changed`] for bytes that do not verify.
+    /// [`SourceError::Changed`] if something does not verify.
     pub fn check_bytes(&self, hashing: &Hashing<'_>) -> Result<(), SourceError> {
-        let _ = hashing;
-        todo!()
+        let check = |chunk, buffer: &mut Vec<u8>| {
+            self.check_chunk(chunk, buffer)?;
+            (hashing.progress)(u64::from(self.layout.chunk_bytes(chunk).unwrap_or(0)));
+            Ok::<_, SourceError>(())
+        };
+        hashing.each(0..self.layout.chunks(), check).map(drop)
     }
+
+    /// Makes the outline of `object` again, out of its bytes.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`] if the bytes are not those of the content.
+    pub fn repair_outline(&self, object: u32, hashing: &Hashing<'_>) -> Result<(), SourceError> {
+        let object = self.object(object)?;
+        let read = |offset: u64, out: &mut [u8]| {
+            let span = Span {
+                object: object.number,
+                offset,
+                bytes: out.len(),
+            };
+            self.read_span(&span, out)
+        };
+        let outline = hash_chunks(object.size, hashing, read)?;
+        if outline.root() != object.id {
+            return Err(SourceError::Changed(self.place.host_path().display().to_string()));
+        }
+        Ok(write_outline(&self.outlines, &object, &outline)?)
+    }
+
+    /// The outline of `object`, whole; it has more than one chunk.
+    pub(crate) fn outline(&self, object: u32) -> Result<Option<Outline>, SourceError> {
+        let object = self.object(object)?;
+        let mut leaves = Vec::new();
+        for page in 0..page_count(object.size) {
+            leaves.extend_from_slice(self.outlines.page(&object, page)?.leaves());
+        }
+        Ok(Outline::new(object.size, leaves))
+    }
+
+    /// All files with their object numbers, in order.
+    pub(crate) fn items(&self) -> io::Result<impl Iterator<Item = io::Result<Item>>> {
+        let inventory = self.inventory()?;
+        Ok((0..self.header.items).map(move |number| inventory.item(number)))
+    }
+
+    /// The object number of the first of [`Source::items`].
+    pub(crate) fn first_object(&self) -> u32 {
+        u32::from(self.header.content.kind == ContentKind::Folder)
+    }
+
+    fn check_of(&self, extent: &Extent) -> Result<Check, SourceError> {
+        match extent {
+            Extent::Run { objects } => {
+                let blobs = objects
+                    .iter()
+                    .map(|(object, len)| Ok((self.object(*object)?.id, *len)));
+                Ok(Check::Run(blobs.collect::<Result<_, SourceError>>()?))
+            }
+            Extent::Piece { object, index, len } => {
+                let (object, index, len) = (self.object(*object)?, *index, *len);
+                Ok(if page_count(object.size) == 0 {
+                    Check::Whole { id: object.id, len }
+                } else {
+                    let hash = self.outlines.hash(&object, index)?;
+                    Check::Piece { hash, index, len }
+                })
+            }
+        }
+    }
+
+    fn object(&self, number: u32) -> Result<Object, SourceError> {
+        let Content { id, size, .. } = self.header.content;
+        if number == 0 {
+            return Ok(Object { number, id, size });
+        }
+        let item = self.item(number)?;
+        Ok(Object {
+            number,
+            id: item.id,
+            size: item.stamp.size,
+        })
+    }
+
+    fn item(&self, object: u32) -> Result<Item, SourceError> {
+        let number = object
+            .checked_sub(self.first_object())
+            .filter(|number| *number < self.header.items);
+        let none = OutlineError::NoSuchPage { object, page: 0 };
+        Ok(self.inventory()?.item(number.ok_or(none)?)?)
+    }
+
+    fn inventory(&self) -> Result<Inventory, io::Error> {
+        let open = || self.home.read(&home::inventory(&self.place));
+        let inventory = Inventory::open(self.scope.get(Part::Inventory, open)?)?;
+        if inventory.header() != self.header {
+            let text = "the place was scanned again, and holds something else";
+            return Err(io::Error::new(io::ErrorKind::StaleNetworkFileHandle, text));
+        }
+        Ok(inventory)
+    }
+
+    fn read_span(&self, span: &Span, out: &mut [u8]) -> Result<(), SourceError> {
+        if span.object < self.first_object() {
+            return Ok(self.manifest()?.read_exact_at(span.offset, out)?);
+        }
+        let item = self.item(span.object)?;
+        let file = self.file(span.object, &item)?;
+        let result = self.read_stamped(&item, &*file, span.offset, out);
+        if result.is_err() {
+            self.scope.forget(Part::Object(span.object));
+        }
+        result
+    }
+
+    fn read_stamped(
+        &self,
+        item: &Item,
+        file: &dyn File,
+        offset: u64,
+        out: &mut [u8],
+    ) -> Result<(), SourceError> {
+        let failed = |e| self.failed(item, e);
+        self.check_stamp(item, &Stamp::from(&file.stat().map_err(failed)?))?;
+        file.read_exact_at(offset, out).map_err(failed)?;
+        self.check_stamp(item, &Stamp::from(&file.stat().map_err(failed)?))
+    }
+
+    fn manifest(&self) -> io::Result<Arc<dyn File>> {
+        let open = || self.home.read(&home::manifest(self.header.content.id));
+        self.scope.get(Part::Object(0), open)
+    }
+
+    fn file(&self, object: u32, item: &Item) -> Result<Arc<dyn File>, SourceError> {
+        let open = || self.place.open(item.path.as_ref());
+        self.scope
+            .get(Part::Object(object), open)
+            .map_err(|e| self.failed(item, e))
+    }
+
+    fn check_stamp(&self, item: &Item, stamp: &Stamp) -> Result<(), SourceError> {
+        if *stamp == item.stamp {
+            return Ok(());
+        }
+        Err(SourceError::Changed(self.name(item)))
+    }
+
+    fn failed(&self, item: &Item, error: io::Error) -> SourceError {
+        let is_other = |stat: Stat| stat.kind != Kind::File;
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::Gone(self.name(item)),
+            io::ErrorKind::UnexpectedEof => SourceError::Changed(self.name(item)),
+            _ if self.place.stat(item.path.as_ref()).is_ok_and(is_other) => {
+                SourceError::Changed(self.name(item))
+            }
+            _ => SourceError::Io(error),
+        }
+    }
+
+    fn name(&self, item: &Item) -> String {
+        let path = self.place.host_path();
+        let path = item
+            .path
+            .as_ref()
+            .map_or_else(|| path.clone(), |below| path.join(below.as_str()));
+        path.display().to_string()
+    }
+}
+
+/// Writes all pages of an outline.
+pub(crate) fn write_outline(
+    outlines: &Outlines,
+    object: &Object,
+    outline: &Outline,
+) -> Result<(), OutlineError> {
+    for number in 0..page_count(object.size) {
+        let page = outline.page(number).expect("the outline has all pages");
+        let page = verify_page(object.id, object.size, number, page).expect("the outline is of the object");
+        outlines.put(object, page)?;
+    }
+    Ok(())
 }
