@@ -4,7 +4,10 @@
 //! values go out, and back. A value that needs checking can only be made by the function that
 //! checks it ([`VerifiedChunk::verify`], [`RelPath::parse`], [`Signed::open`]).
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod chunk;
+pub mod endpoint;
 pub mod frame;
 pub mod id;
 pub mod key;
@@ -20,9 +23,11 @@ pub mod signed;
 pub mod ticket;
 pub mod time;
 
+mod bounded;
 mod tree;
 
 pub use chunk::{CHUNK_BYTES, UNIT_BYTES, VerifiedChunk};
+pub use endpoint::Endpoint;
 pub use id::{BlobId, NetworkId, PeerId};
 pub use key::SigningKey;
 pub use layout::Layout;

@@ -108,11 +108,16 @@ fn reserved(text: &str) -> NameError {
     NameError::Reserved(text.chars().take(MAX_COMPONENT_BYTES).collect())
 }
 
-/// Separators of any system, control characters, line separators, and the controls with which
-/// right-to-left text can make a name read differently from what it is.
+/// Separators of any system, and what deceives.
 fn is_forbidden(c: char) -> bool {
+    matches!(c, '/' | '\\') || deceives(c)
+}
+
+/// Control characters, line separators, and the controls with which right-to-left text can make
+/// a name read differently from what it is.
+pub(crate) fn deceives(c: char) -> bool {
     c.is_control()
-        || matches!(c, '/' | '\\' | '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded,
     id::{BlobId, NetworkId, PeerId},
     name::{PeerName, ShareName},
     signed::Record,
@@ -67,6 +68,7 @@ pub struct Revocations {
     /// Counts the lists up from 1.
     pub number: u64,
     /// Serials of revoked grants, ascending.
+    #[serde(deserialize_with = "bounded::ascending")]
     pub serials: Vec<u64>,
 }
 
@@ -97,7 +99,7 @@ pub enum Audience {
     /// Every peer of the network.
     Everyone,
     /// These peers and the publisher. At most 256.
-    Peers(Vec<PeerId>),
+    Peers(#[serde(deserialize_with = "bounded::list::<256, _, _>")] Vec<PeerId>),
 }
 
 /// A publisher gives a name to a content. Signed by the publisher's key.

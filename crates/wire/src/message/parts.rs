@@ -1,0 +1,181 @@
+//! What messages are made of.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bounded,
+    endpoint::Endpoint,
+    id::{BlobId, PeerId},
+    name::{PeerName, ShareName},
+    record::{Grant, Role, ShareRecord},
+    signed::Signed,
+};
+
+/// What a connection is for; said in the hello by who dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lane {
+    /// To a coordinator.
+    Control,
+    /// Between peers: requests, have-updates, pings. One per pair.
+    Talk,
+    /// Between peers: contents. At most four per pair.
+    Bulk,
+}
+
+/// Why something was denied. The text beside it is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// The sender has no valid grant here, or none for this.
+    NotAllowed,
+    /// The grant was revoked.
+    Revoked,
+    /// The grant or the ticket has expired.
+    Expired,
+    /// The ticket's secret is not known here, or was used up.
+    BadTicket,
+    /// The name belongs to another key.
+    NameInUse,
+    /// The network has as many peers as it takes.
+    Full,
+    /// The ticket does not allow this role.
+    RoleTooWide,
+    /// Nothing here by that name or id.
+    NotFound,
+    /// What was asked is gone or changed.
+    Changed,
+    /// Several things have that name.
+    Ambiguous,
+    /// A sequence that is not higher than the one on record.
+    Stale,
+    /// The proof of holding was wrong.
+    NotVerified,
+    /// Too much at once; try later.
+    Busy,
+    /// The message makes no sense here.
+    BadRequest,
+    /// Something failed inside.
+    Internal,
+}
+
+/// What one who has a leaf can compute and nobody else: `keyed BLAKE3(nonce, leaf)`.
+///
+/// Leaves are the units of [`crate::UNIT_BYTES`] of all chunks: leaf = chunk number x 64 + unit.
+/// Deposited by verified holders; a newcomer must answer one (document "Napster-like p2p network").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triple {
+    /// The key of the hash; secret until it is asked.
+    pub nonce: [u8; 32],
+    /// Which leaf of the content.
+    pub leaf: u64,
+    /// The hash.
+    pub answer: [u8; 32],
+}
+
+/// A peer says that it has a content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Which.
+    pub content: BlobId,
+    /// All of it, or a part that grows.
+    pub complete: bool,
+}
+
+/// A question for a newcomer: answer with `keyed BLAKE3(nonce, leaf)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Of which content.
+    pub content: BlobId,
+    /// The key of the hash.
+    pub nonce: [u8; 32],
+    /// Which leaf.
+    pub leaf: u64,
+}
+
+/// The answer to a [`Question`], with triples of the newcomer's own for the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Of which content.
+    pub content: BlobId,
+    /// The hash, or none when the bytes cannot be read any more.
+    pub answer: Option<[u8; 32]>,
+    /// At most 8.
+    #[serde(deserialize_with = "bounded::list::<8, _, _>")]
+    pub triples: Vec<Triple>,
+}
+
+/// Somebody who has a content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its key.
+    pub peer: PeerId,
+    /// Its name.
+    pub name: PeerName,
+    /// Where it listens; none when it cannot be dialled and must be introduced.
+    pub address: Option<Endpoint>,
+    /// Whether it has all of it.
+    pub complete: bool,
+}
+
+/// A share as the coordinator lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The publisher's own words, to be verified.
+    pub record: Signed<ShareRecord>,
+    /// The publisher's name in the network.
+    pub publisher: PeerName,
+    /// The publisher's grant, so that its key and name are verified offline.
+    pub grant: Signed<Grant>,
+    /// Verified holders that are online, complete ones only.
+    pub holders: u32,
+}
+
+/// Presence as document "P2PBRS" and DESIGN call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// Heard from lately.
+    Online,
+    /// Three heartbeats missed, or gone.
+    Offline,
+    /// Away for so long that its data is counted as lost.
+    Failed,
+}
+
+/// A peer as the coordinator lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRow {
+    /// Its key.
+    pub peer: PeerId,
+    /// Its name.
+    pub name: PeerName,
+    /// Its role.
+    pub role: Role,
+    /// Whether it is there.
+    pub presence: Presence,
+    /// Whether the coordinator could dial it.
+    pub reachable: bool,
+    /// Bytes it offers to others.
+    pub capacity_bytes: u64,
+    /// Bytes of that in use.
+    pub used_bytes: u64,
+    /// Seconds since 1970 when it was last heard from.
+    pub last_seen_unix_s: u64,
+}
+
+/// What shares are looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Query {
+    /// All.
+    All,
+    /// All words occur in the name or the publisher's name, without regard to ASCII case. At most 16 words of 255 bytes.
+    Words(#[serde(deserialize_with = "bounded::words")] Vec<String>),
+    /// This name, of this publisher if one is given.
+    Name {
+        /// The publisher's name.
+        publisher: Option<PeerName>,
+        /// The share's name.
+        name: ShareName,
+    },
+    /// This content.
+    Id(BlobId),
+}
