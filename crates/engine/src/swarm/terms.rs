@@ -98,7 +98,9 @@ pub enum Have {
 /// Why a chunk did not come. Bad bytes are another matter: [`Swarm::handle_bad`](super::Swarm::handle_bad).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
-    /// The holder is busy or has some trouble of its own; it may be asked again later.
+    /// The holder serves as many as it can just now; it is asked again later.
+    Busy,
+    /// The holder has some trouble with this chunk; it may be asked again later.
     Refused,
     /// The holder has not got this chunk; it is not asked for it again.
     Missing,
