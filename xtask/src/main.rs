@@ -1,3 +1,4 @@
+//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `bench`.
 //!
 //! One file per command: an `Args` whose doc comments are the help text, and one `run`.
 //! Nothing here is part of the product, and no crate of the product depends on it.
@@ -5,6 +6,7 @@
 // A command for a person at a terminal: printing is its work.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod fuzz;
 mod sim;
 mod test;
@@ -26,6 +28,7 @@ enum Command {
     Test(test::Args),
     Sim(sim::Args),
     Fuzz(fuzz::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,11 @@ pub(crate) fn root() -> &'static Path {
         .expect("xtask lies in the root of the checkout")
 }
 
+/// Where builds go: `CARGO_TARGET_DIR`, or `target` in the checkout.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// `program` with `args`, to be run in the root of the checkout.
 pub(crate) fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);

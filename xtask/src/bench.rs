@@ -1,0 +1,130 @@
+//! `cargo xtask bench`: Skep and what a person would use instead, on this machine, in one run.
+//!
+//! The numbers in `docs/performance.md` come from here. Everything runs on the loopback interface.
+
+mod interrupt;
+mod material;
+mod process;
+mod report;
+mod rivals;
+mod skep;
+mod stage;
+mod suites;
+mod torrent;
+
+use std::{
+    env,
+    fs::{self, OpenOptions},
+    io::Write,
+    path::PathBuf,
+    thread,
+};
+
+use crate::{Outcome, workspace};
+
+/// Measure Skep and what a person would use instead, on this machine, in one run.
+#[derive(Clone, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure; everything if nothing is named
+    #[arg(value_enum)]
+    suites: Vec<Suite>,
+    /// Only the tools whose name holds this
+    #[arg(long)]
+    only: Option<String>,
+    /// Size of the file that `transfer` moves
+    #[arg(long, default_value_t = 1024)]
+    mib: u64,
+    /// How often each case runs; the table shows medians
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// What the random bytes are made from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where the files go; the system's temporary folder if not given
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Install the other tools first (as root; those in Rust with cargo)
+    #[arg(long)]
+    install: bool,
+    /// Append the tables, with the date, to docs/performance.md
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// A question that a table answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Suite {
+    /// How fast is one file here, from one holder and from five, and what does it cost?
+    Transfer,
+    /// Are five slow holders five times as fast as one?
+    Limited,
+    /// How much memory does a file of 10 GiB take?
+    Memory,
+    /// How large and how fast is the index?
+    Index,
+}
+
+const ALL: [Suite; 4] = [Suite::Transfer, Suite::Limited, Suite::Memory, Suite::Index];
+
+/// Measures, prints, and writes it down if asked to.
+pub(crate) fn run(args: &Args) -> Outcome {
+    interrupt::listen()?;
+    if args.install {
+        rivals::install()?;
+    }
+    let suites = if args.suites.is_empty() {
+        &ALL[..]
+    } else {
+        &args.suites
+    };
+    let mut report = heading()?;
+    for suite in suites {
+        let section = match suite {
+            Suite::Transfer => suites::transfer(args)?,
+            Suite::Limited => suites::limited(args)?,
+            Suite::Memory => suites::memory(args)?,
+            Suite::Index => suites::index()?,
+        };
+        println!("{section}");
+        report.push_str(&section);
+    }
+    if args.markdown {
+        append(&report)?;
+    }
+    Ok(())
+}
+
+impl Args {
+    fn folder(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(env::temp_dir)
+    }
+
+    fn wants(&self, tool: &str) -> bool {
+        self.only.as_deref().is_none_or(|part| tool.contains(part))
+    }
+}
+
+/// When, what, and on which machine.
+fn heading() -> Outcome<String> {
+    let date = workspace::output(&mut workspace::command("date", &["-u", "+%F %H:%M UTC"]))?;
+    let commit = workspace::output(&mut workspace::command("git", &["rev-parse", "--short", "HEAD"]))?;
+    let system = workspace::output(&mut workspace::command("uname", &["-sr"]))?;
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    Ok(format!(
+        "\n## {}, commit {}\n\n{} cores ({}), {}.\n",
+        date.trim(),
+        commit.trim(),
+        thread::available_parallelism()?,
+        model.map_or("of an unknown model", |(_, name)| name),
+        system.trim()
+    ))
+}
+
+fn append(report: &str) -> Outcome {
+    let path = workspace::root().join("docs/performance.md");
+    let mut file = OpenOptions::new().append(true).open(&path)?;
+    Ok(file.write_all(report.as_bytes())?)
+}
