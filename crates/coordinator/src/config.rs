@@ -169,4 +169,7 @@ pub enum Failure {
     /// The listener is gone.
     #[error("the coordinator stopped: it cannot take connections any more: {0}")]
     Listener(io::Error),
+    /// A defect of this program.
+    #[error("the coordinator stopped by a defect: {0}")]
+    Internal(String),
 }

@@ -6,8 +6,15 @@
 //! is for the real machine.
 
 pub mod api;
+mod batch;
 mod config;
 mod coordinator;
+mod dials;
+mod door;
+mod home;
+mod service;
+mod session;
+mod writer;
 
 pub use config::{Config, Failure, InviteOptions, Ready, StartError, Status};
 pub use coordinator::{Coordinator, Handle};
