@@ -13,7 +13,6 @@ mod suites;
 mod torrent;
 
 use std::{
-    env,
     fs::{self, OpenOptions},
     io::Write,
     path::PathBuf,
@@ -40,7 +39,7 @@ pub(crate) struct Args {
     /// What the random bytes are made from
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where the files go; the system's temporary folder if not given
+    /// Where the files go; where builds go if not given
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Install the other tools first (as root; those in Rust with cargo)
@@ -95,8 +94,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 impl Args {
-    fn folder(&self) -> PathBuf {
-        self.dir.clone().unwrap_or_else(env::temp_dir)
+    /// Not the system's temporary folder, which may lie in memory.
+    fn folder(&self) -> Outcome<PathBuf> {
+        let folder = self.dir.clone().unwrap_or_else(workspace::target_dir);
+        fs::canonicalize(&folder).map_err(|e| format!("cannot use {}: {e}", folder.display()).into())
     }
 
     fn wants(&self, tool: &str) -> bool {

@@ -81,14 +81,11 @@ pub(super) fn limited(args: &Args) -> Outcome<String> {
 /// Skep alone, one large file.
 pub(super) fn memory(args: &Args) -> Outcome<String> {
     let binary = skep::build()?;
-    let rows = measure(
-        &Args {
-            runs: 1,
-            ..args.clone()
-        },
-        LARGE_MIB,
-        &[skep_entry(&binary, 1, None)],
-    )?;
+    let once = Args {
+        runs: 1,
+        ..args.clone()
+    };
+    let rows = measure(&once, LARGE_MIB, &[skep_entry(&binary, 1, None)])?;
     let title = format!("\n### One file of {} GiB, once\n\n", LARGE_MIB / 1024);
     let mut text = title + &report::table(&rows, LARGE_MIB, rivals::BASELINE) + "\n";
     if let [Row { result: Ok(cost), .. }] = &rows[..] {
@@ -151,7 +148,8 @@ fn skep_entry<'a>(binary: &'a Path, holders: usize, up_rate: Option<&'a str>) ->
 
 /// Round after round of all entries, so that a slow minute of the machine hits all of them.
 fn measure(args: &Args, mib: u64, entries: &[Entry<'_>]) -> Outcome<Vec<Row>> {
-    let material = Material::generate(&args.folder(), mib, args.seed)?;
+    let folder = args.folder()?;
+    let material = Material::generate(&folder, mib, args.seed)?;
     let mut costs: Vec<Result<Vec<Cost>, String>> = entries.iter().map(runnable).collect();
     for round in 1..=args.runs {
         for (entry, costs) in entries.iter().zip(&mut costs) {
@@ -161,7 +159,7 @@ fn measure(args: &Args, mib: u64, entries: &[Entry<'_>]) -> Outcome<Vec<Row>> {
                 "{} of {}: {}, {} holders",
                 round, args.runs, entry.name, entry.holders
             );
-            match measure_once(entry, &args.folder(), &material) {
+            match measure_once(entry, &folder, &material) {
                 Ok(cost) => taken.push(cost),
                 Err(error) => *costs = Err(error.to_string()),
             }
