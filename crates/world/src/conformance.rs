@@ -4,3 +4,4 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 pub mod disk;
+pub mod network;
