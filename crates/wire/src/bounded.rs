@@ -1,9 +1,17 @@
-//! Limits inside a body, checked while it is read. What allocates is bounded before, by the limit
-//! of the whole body.
+//! Reading with limits: nothing after the end, and inside only so many elements, bytes, characters.
+//! What allocates is bounded before, by the limit of the whole body.
 
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{endpoint, path};
+
+/// The value whose encoding is all of `bytes`; what is left over makes it none.
+pub(crate) fn whole<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Some(value),
+        _ => None,
+    }
+}
 
 /// At most `N` elements.
 pub(crate) fn list<'de, const N: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>

@@ -43,3 +43,21 @@ impl Header {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ten_bytes_are_a_header() {
+        for bytes in [[0; 10], [0xff; 10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+            assert_eq!(Header::decode(bytes).encode(), bytes);
+        }
+        let header = Header {
+            length: 0x0102_0304,
+            kind: 0x0506,
+            request: REPLY | 7,
+        };
+        assert_eq!(header.encode(), [1, 2, 3, 4, 5, 6, 0x80, 0, 0, 7]);
+    }
+}

@@ -65,3 +65,38 @@ pub fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
         .verify(message, signature)
         .is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    fn hex<const N: usize>(text: &str) -> [u8; N] {
+        HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()
+    }
+
+    #[test]
+    fn the_second_test_of_rfc_8032() {
+        let key = SigningKey::from_seed(hex(
+            "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+        ));
+        let public = hex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
+        let signature = hex(concat!(
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da",
+            "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+        ));
+        assert_eq!(key.public(), public);
+        assert_eq!(key.sign(&[0x72]), signature);
+        assert!(verify(&public, &[0x72], &signature));
+        assert!(!verify(&public, &[0x73], &signature));
+        assert!(!verify(&[0; 32], &[0x72], &signature));
+    }
+
+    #[test]
+    fn a_key_prints_its_public_half_alone() {
+        let key = SigningKey::from_seed([0x5e; 32]);
+        assert_eq!(format!("{key:?}"), format!("SigningKey({:?})", key.peer_id()));
+        assert_eq!(**key.seed(), [0x5e; 32]);
+    }
+}

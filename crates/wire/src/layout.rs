@@ -287,3 +287,169 @@ impl Large {
         self.first_chunk..self.first_chunk.saturating_add(chunk_count(self.size))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        chunk::{VerifiedChunk, hash_chunk},
+        manifest::{Entry, Node},
+    };
+
+    const MIB: u64 = CHUNK_BYTES;
+
+    fn run(objects: &[(u32, u32)]) -> Option<Extent> {
+        Some(Extent::Run {
+            objects: objects.to_vec(),
+        })
+    }
+
+    fn piece(object: u32, index: u64, len: u64) -> Option<Extent> {
+        let len = len.try_into().unwrap();
+        Some(Extent::Piece { object, index, len })
+    }
+
+    #[test]
+    fn a_blob() {
+        let empty = Layout::blob(0);
+        assert_eq!(
+            (empty.chunks(), empty.head_chunks(), empty.total_bytes()),
+            (1, 1, 0)
+        );
+        assert_eq!(empty.extent(0), piece(0, 0, 0));
+        let layout = Layout::blob(2 * MIB + 5);
+        assert_eq!((layout.chunks(), layout.head_chunks()), (3, 3));
+        assert_eq!(layout.extent(1), piece(0, 1, MIB));
+        assert_eq!(layout.extent(2), piece(0, 2, 5));
+        assert_eq!((layout.extent(3), layout.chunk_bytes(3)), (None, None));
+        assert_eq!((layout.object_chunks(0), layout.object_chunks(1)), (0..3, 0..0));
+        assert_eq!(Layout::blob(u64::MAX).chunks(), 1 << 44);
+    }
+
+    #[test]
+    fn the_example_of_the_protocol() {
+        // Files 1 to 7: small ones run together over a large and an empty one between them.
+        let layout = Layout::of_sizes(300, [10, 3 * MIB, 0, MIB - 10, 1, 2 * MIB + 1, MIB]);
+        assert_eq!(layout.extent(0), piece(0, 0, 300));
+        assert_eq!(layout.extent(1), run(&[(1, 10), (4, 1_048_566)]));
+        assert_eq!(layout.extent(2), run(&[(5, 1)]));
+        assert_eq!(layout.extent(3), run(&[(7, 1 << 20)]));
+        assert_eq!(layout.extent(4), piece(2, 0, MIB));
+        assert_eq!(layout.extent(6), piece(2, 2, MIB));
+        assert_eq!(layout.extent(7), piece(6, 0, MIB));
+        assert_eq!(layout.extent(9), piece(6, 2, 1));
+        assert_eq!((layout.chunks(), layout.extent(10)), (10, None));
+        assert_eq!(layout.object_chunks(2), 4..7);
+        assert_eq!(layout.object_chunks(3), 0..0);
+        assert_eq!(layout.object_chunks(4), 1..2);
+        assert_eq!(layout.object_chunks(6), 7..10);
+    }
+
+    #[test]
+    fn a_million_files_are_a_few_megabytes() {
+        let layout = Layout::of_sizes(100 * MIB, (0..1_000_000).map(|n| n % 2_000));
+        let bytes = layout.small.capacity() * size_of::<Small>() + layout.runs.capacity() * size_of::<Run>();
+        assert!(bytes < 9_000_000, "{bytes}");
+        assert_eq!(
+            layout.object_chunks(1_000_000),
+            layout.chunks() - 1..layout.chunks()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_has_one_chunk(
+            head in 0..3 * MIB,
+            sizes in prop::collection::vec(prop_oneof![0..3u64, 0..MIB + 2, MIB - 1..5 * MIB], 0..40),
+        ) {
+            let layout = Layout::of_sizes(head, sizes.iter().copied());
+            let mut seen: BTreeMap<u32, u64> = BTreeMap::new();
+            let mut total = 0;
+            for chunk in 0..layout.chunks() {
+                let parts = match layout.extent(chunk).unwrap() {
+                    Extent::Piece { object, index, len } => {
+                        prop_assert_eq!(layout.object_chunks(object).start + index, chunk);
+                        vec![(object, len)]
+                    }
+                    Extent::Run { objects } => objects,
+                };
+                let bytes: u64 = parts.iter().map(|(_, len)| u64::from(*len)).sum();
+                prop_assert_eq!(layout.chunk_bytes(chunk).map(u64::from), Some(bytes));
+                prop_assert!(bytes <= MIB);
+                total += bytes;
+                for (object, len) in parts {
+                    prop_assert!(layout.object_chunks(object).contains(&chunk));
+                    *seen.entry(object).or_default() += u64::from(len);
+                }
+            }
+            prop_assert_eq!(total, layout.total_bytes());
+            for (object, size) in (0..).zip(std::iter::once(&head).chain(&sizes)) {
+                prop_assert_eq!(seen.get(&object).copied().unwrap_or(0), *size);
+            }
+            prop_assert_eq!(layout.extent(layout.chunks()), None);
+        }
+    }
+
+    /// A collection with its bytes.
+    fn collection() -> (Manifest, Vec<Vec<u8>>) {
+        let sizes = [3, 0, 2 * MIB + 9, 70_000, MIB, 1];
+        let files: Vec<Vec<u8>> = sizes.map(|size| vec![7; usize::try_from(size).unwrap()]).into();
+        let entries = files.iter().enumerate().map(|(n, bytes)| Entry {
+            path: format!("f{n}").parse().unwrap(),
+            node: Node::File {
+                size: bytes.len() as u64,
+                id: BlobId(*blake3::hash(bytes).as_bytes()),
+                executable: false,
+            },
+        });
+        (Manifest::new(entries.collect()).unwrap(), files)
+    }
+
+    #[test]
+    fn what_is_expected_verifies_the_bytes_of_the_files() {
+        let (manifest, files) = collection();
+        let head = manifest.encode();
+        let content = BlobId(*blake3::hash(&head).as_bytes());
+        let layout = Layout::collection(head.len() as u64, &manifest);
+        let objects: Vec<&[u8]> = std::iter::once(&head).chain(&files).map(Vec::as_slice).collect();
+        let bytes_of = |object: u32, index: u64| {
+            let at = usize::try_from(index * MIB).unwrap();
+            let all = objects[object as usize];
+            &all[at..all.len().min(at + (1 << 20))]
+        };
+        for chunk in 0..layout.chunks() {
+            let bytes = match layout.extent(chunk).unwrap() {
+                Extent::Piece { object, index, .. } => bytes_of(object, index).to_vec(),
+                Extent::Run { objects } => objects
+                    .iter()
+                    .flat_map(|(o, _)| bytes_of(*o, 0))
+                    .copied()
+                    .collect(),
+            };
+            let hash = |object, index| Some(hash_chunk(index, bytes_of(object, index)));
+            let expected = layout.expected(content, &manifest, chunk, hash).unwrap();
+            let verified = VerifiedChunk::verify(expected, bytes).unwrap();
+            assert_eq!((verified.content(), verified.number()), (content, chunk));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_expected() {
+        let (manifest, _) = collection();
+        let layout = Layout::collection(9, &manifest);
+        let expected = |chunk| layout.expected(BlobId([0; 32]), &manifest, chunk, |_, _| None);
+        assert_eq!(
+            expected(layout.chunks()),
+            Err(NoCheck::NoSuchChunk(layout.chunks()))
+        );
+        let large = layout.object_chunks(3).start;
+        let missing = NoCheck::NoHash { object: 3, index: 1 };
+        assert_eq!(expected(large + 1), Err(missing));
+        let strange = layout.expected(BlobId([0; 32]), &Manifest::default(), 1, |_, _| None);
+        assert_eq!(strange, Err(NoCheck::NoSuchChunk(1)));
+    }
+}

@@ -26,6 +26,9 @@ pub mod time;
 mod bounded;
 mod tree;
 
+#[cfg(any(test, feature = "corpus"))]
+pub mod hostile;
+
 pub use chunk::{CHUNK_BYTES, UNIT_BYTES, VerifiedChunk};
 pub use endpoint::Endpoint;
 pub use id::{BlobId, NetworkId, PeerId};
@@ -36,4 +39,5 @@ pub use name::{PeerName, ShareName};
 pub use path::RelPath;
 pub use proof::leaf_answer;
 pub use signed::Signed;
+pub use ticket::{Link, Ticket};
 pub use time::Moment;

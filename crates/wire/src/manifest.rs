@@ -298,3 +298,165 @@ fn check_total(entries: &[Entry]) -> Result<(), ManifestError> {
         _ => Err(ManifestError::TotalTooLarge),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(path: &str, size: u64) -> Entry {
+        let id = BlobId([7; 32]);
+        let executable = size % 2 == 1;
+        entry(path, Node::File { size, id, executable })
+    }
+
+    fn entry(path: &str, node: Node) -> Entry {
+        let path = RelPath::parse(path).unwrap();
+        Entry { path, node }
+    }
+
+    /// The bytes of a manifest that nobody checked.
+    fn forged(paths: &[&str]) -> Vec<u8> {
+        let entries: Vec<(&str, Node)> = paths.iter().map(|path| (*path, Node::Folder)).collect();
+        postcard::to_extend(&entries, MAGIC.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn entries_are_sorted_and_files_counted_from_one() {
+        let entries = vec![
+            file("b", 5),
+            entry("c", Node::Folder),
+            file("d/e", 0),
+            file("a", 1),
+        ];
+        let manifest = Manifest::new(entries).unwrap();
+        let files: Vec<_> = manifest
+            .files()
+            .map(|f| (f.object, f.path.as_str(), f.size))
+            .collect();
+        assert_eq!(files, [(1, "a", 1), (2, "b", 5), (3, "d/e", 0)]);
+        assert_eq!(manifest.file(2), manifest.files().nth(1));
+        assert_eq!((manifest.file(0), manifest.file(4)), (None, None));
+        assert_eq!((manifest.file_count(), manifest.total_bytes()), (3, 6));
+        assert_eq!(manifest.find(&"c".parse().unwrap()), Some(2));
+        assert_eq!(manifest.find(&"d".parse().unwrap()), None);
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+    }
+
+    #[test]
+    fn an_empty_folder_has_a_manifest() {
+        let manifest = Manifest::default();
+        assert_eq!(manifest.encode(), [MAGIC, &[0]].concat());
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+    }
+
+    #[test]
+    fn nothing_lies_inside_a_file_or_an_empty_folder() {
+        for (outer, inner) in [("a", "a/b"), ("a", "a/b/c"), ("x/y", "x/y/z")] {
+            let between = format!("{outer}-b");
+            for node in [Node::Folder, file("f", 1).node] {
+                let entries = vec![entry(outer, node), file(&between, 1), file(inner, 1)];
+                let path = RelPath::parse(outer).unwrap();
+                assert_eq!(
+                    Manifest::new(entries),
+                    Err(ManifestError::Inside { path }),
+                    "{inner}"
+                );
+            }
+        }
+        assert!(
+            Manifest::new(vec![
+                file("a", 1),
+                file("ab/c", 1),
+                file("a-b", 1),
+                file("a.c", 1)
+            ])
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_path_stands_there_once_and_in_order() {
+        let twice = Manifest::new(vec![file("a", 1), file("b", 1), file("a", 2)]);
+        let path: RelPath = "a".parse().unwrap();
+        assert_eq!(twice, Err(ManifestError::Order { path: path.clone() }));
+        assert_eq!(
+            Manifest::decode(&forged(&["b", "a"])),
+            Err(ManifestError::Order { path })
+        );
+    }
+
+    #[test]
+    fn hostile_names_are_refused_and_named() {
+        for path in crate::hostile::paths() {
+            let refused = Manifest::decode(&forged(&["!", &path]));
+            assert!(
+                matches!(refused, Err(ManifestError::Path { entry: 1, .. })),
+                "{path:.80?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_manifest() {
+        let good = Manifest::new(vec![file("a", 1)]).unwrap().encode();
+        for short in 0..MAGIC.len() {
+            assert_eq!(Manifest::decode(&good[..short]), Err(ManifestError::Magic));
+        }
+        for short in MAGIC.len()..good.len() {
+            let refused = Manifest::decode(&good[..short]);
+            assert_eq!(refused, Err(ManifestError::Malformed { entry: 0 }), "{short}");
+        }
+        let long = [&good[..], b"!"].concat();
+        assert_eq!(Manifest::decode(&long), Err(ManifestError::Trailing));
+    }
+
+    #[test]
+    fn counts_and_sizes_that_are_too_large() {
+        let counting = |count: u64| postcard::to_extend(&count, MAGIC.to_vec()).unwrap();
+        let most = MAX_ENTRIES as u64;
+        assert_eq!(
+            Manifest::decode(&counting(most + 1)),
+            Err(ManifestError::TooLarge)
+        );
+        for count in [most, 1] {
+            let refused = Manifest::decode(&counting(count));
+            assert_eq!(refused, Err(ManifestError::Malformed { entry: 0 }));
+        }
+        for sizes in [[MAX_TOTAL_BYTES, 1], [u64::MAX, u64::MAX]] {
+            let entries = vec![file("a", sizes[0]), file("b", sizes[1])];
+            assert_eq!(Manifest::new(entries), Err(ManifestError::TotalTooLarge));
+        }
+        assert!(Manifest::new(vec![file("a", MAX_TOTAL_BYTES), file("b", 0)]).is_ok());
+    }
+
+    fn any_node() -> impl Strategy<Value = Node> {
+        let file = |(size, id, executable)| Node::File {
+            size,
+            id: BlobId(id),
+            executable,
+        };
+        prop_oneof![
+            1 => Just(Node::Folder),
+            5 => (0..1u64 << 40, any::<[u8; 32]>(), any::<bool>()).prop_map(file),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(nodes in prop::collection::btree_map("[a-d]{1,2}(/[a-d.]{0,2}[a-d]){0,3}", any_node(), 0..20)) {
+            let entries = nodes.into_iter().map(|(path, node)| entry(&path, node)).collect();
+            if let Ok(manifest) = Manifest::new(entries) {
+                prop_assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+            }
+        }
+
+        #[test]
+        fn inside_agrees_with_a_naive_search(paths in prop::collection::btree_set("[ab-]{1,2}(/[ab]){0,3}", 0..12)) {
+            let nested = paths.iter().any(|a| paths.iter().any(|b| b.starts_with(&format!("{a}/"))));
+            let entries = paths.iter().map(|path| file(path, 1)).collect();
+            prop_assert_eq!(Manifest::new(entries).is_err(), nested);
+        }
+    }
+}

@@ -11,6 +11,8 @@ mod v1;
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
+use crate::bounded;
+
 pub use self::{parts::*, v1::*};
 pub use crate::endpoint::Endpoint;
 
@@ -60,10 +62,7 @@ pub trait Message: Serialize + DeserializeOwned {
         if body.len() > Self::LIMIT as usize {
             return Err(malformed);
         }
-        match postcard::take_from_bytes(body) {
-            Ok((message, [])) => Ok(message),
-            _ => Err(malformed),
-        }
+        bounded::whole(body).ok_or(malformed)
     }
 }
 
@@ -77,5 +76,169 @@ impl Refused {
         let mut text: String = text.chars().map(clean).collect();
         text.truncate(text.floor_char_boundary(LIMIT));
         Self { reason, text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{BlobId, PeerId},
+        name::{PeerName, ShareName},
+        record::Role,
+    };
+
+    fn fits<M: Message + PartialEq>(message: &M) {
+        let body = message.encode();
+        assert!(
+            body.len() <= M::LIMIT as usize,
+            "{}: {} bytes",
+            M::NAME,
+            body.len()
+        );
+        assert!(M::decode(&body).is_ok_and(|read| read == *message), "{}", M::NAME);
+    }
+
+    fn refused<M: Message>(message: &M) {
+        assert_eq!(
+            M::decode(&message.encode()).err(),
+            Some(MalformedMessage { kind: M::KIND })
+        );
+    }
+
+    fn peer_name() -> PeerName {
+        PeerName::parse(&"x".repeat(64)).unwrap()
+    }
+
+    fn endpoint() -> Endpoint {
+        Endpoint {
+            host: "x".repeat(255),
+            port: u16::MAX,
+        }
+    }
+
+    fn triples(count: usize) -> Vec<Triple> {
+        let (nonce, leaf, answer) = ([0xff; 32], u64::MAX, [0xff; 32]);
+        vec![Triple { nonce, leaf, answer }; count]
+    }
+
+    fn answers(count: usize, triple_count: usize) -> Answers {
+        let answer = Answer {
+            content: BlobId([0xff; 32]),
+            answer: Some([0xff; 32]),
+            triples: triples(triple_count),
+        };
+        Answers {
+            answers: vec![answer; count],
+        }
+    }
+
+    fn holders(count: usize) -> Holders {
+        let holder = Holder {
+            peer: PeerId([0xff; 32]),
+            name: peer_name(),
+            address: Some(endpoint()),
+            complete: true,
+        };
+        Holders {
+            holders: vec![holder; count],
+        }
+    }
+
+    fn peers(count: usize) -> Peers {
+        let row = PeerRow {
+            peer: PeerId([0xff; 32]),
+            name: peer_name(),
+            role: Role::Both,
+            presence: Presence::Failed,
+            reachable: true,
+            capacity_bytes: u64::MAX,
+            used_bytes: u64::MAX,
+            last_seen_unix_s: u64::MAX,
+        };
+        Peers {
+            peers: vec![row; count],
+            more: true,
+        }
+    }
+
+    fn page(leaves: usize, path: usize) -> OutlinePage {
+        OutlinePage {
+            leaves: vec![[0xff; 32]; leaves],
+            path: vec![[0xff; 32]; path],
+        }
+    }
+
+    fn questions(count: usize) -> Questions {
+        let (content, nonce, leaf) = (BlobId([0xff; 32]), [0xff; 32], u64::MAX);
+        Questions {
+            questions: vec![Question { content, nonce, leaf }; count],
+        }
+    }
+
+    fn have_more(count: usize) -> HaveMore {
+        HaveMore {
+            content: BlobId([0xff; 32]),
+            chunks: vec![u64::MAX; count],
+        }
+    }
+
+    fn find(words: usize) -> Find {
+        Find {
+            query: Query::Words(vec!["x".repeat(255); words]),
+            after: Some((peer_name(), ShareName::parse(&"x".repeat(255)).unwrap())),
+        }
+    }
+
+    #[test]
+    fn full_lists_fit_their_messages() {
+        fits(&answers(1024, 8));
+        fits(&holders(50));
+        fits(&peers(500));
+        fits(&page(4096, 64));
+        fits(&questions(1024));
+        fits(&have_more(4096));
+        fits(&find(16));
+        fits(&Deposit { triples: triples(8) });
+        fits(&Drop {
+            contents: vec![BlobId([0xff; 32]); 1024],
+        });
+        fits(&Dial {
+            peer: PeerId([0xff; 32]),
+            address: endpoint(),
+        });
+    }
+
+    #[test]
+    fn longer_lists_are_refused() {
+        refused(&answers(1025, 0));
+        refused(&answers(1, 9));
+        refused(&holders(51));
+        refused(&peers(501));
+        refused(&page(4097, 0));
+        refused(&page(0, 65));
+        refused(&questions(1025));
+        refused(&have_more(4097));
+        refused(&find(17));
+        refused(&Deposit { triples: triples(9) });
+    }
+
+    #[test]
+    fn texts_for_people_are_bounded_and_do_not_deceive() {
+        let reason = Reason::Busy;
+        for text in [
+            "x".repeat(513),
+            "\u{1b}[2J".into(),
+            "a\nb".into(),
+            "\u{202e}".into(),
+        ] {
+            refused(&Refused {
+                reason,
+                text: text.clone(),
+            });
+            fits(&Refused::new(reason, &text));
+        }
+        assert_eq!(Refused::new(reason, "no\tway").text, "no?way");
+        assert_eq!(Refused::new(reason, &"é".repeat(300)).text, "é".repeat(256));
     }
 }

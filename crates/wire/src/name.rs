@@ -105,3 +105,51 @@ fn check_share_name(text: &str) -> Result<(), NameError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hostile;
+
+    #[test]
+    fn names_of_peers() {
+        for good in ["bee", "peer_1", "A.b-c_9", &"x".repeat(64)] {
+            assert_eq!(PeerName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            ".bee",
+            "-bee",
+            "a b",
+            "a/b",
+            "é",
+            "a\n",
+            "a\u{202e}",
+            &"x".repeat(65),
+        ] {
+            assert!(PeerName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_shares_are_single_safe_components() {
+        for bad in hostile::components().iter().chain(&hostile::paths()) {
+            assert!(ShareName::parse(bad).is_err(), "{bad:.80?}");
+        }
+        for bad in [".hidden", "a/b"] {
+            assert!(ShareName::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["holiday pictures", "日本語", "~$x", &"x".repeat(255)] {
+            assert_eq!(ShareName::parse(good).unwrap().to_string(), good);
+        }
+    }
+
+    #[test]
+    fn a_bad_name_does_not_deserialize() {
+        for bad in ["", "..", "a\0"] {
+            let bytes = postcard::to_allocvec(bad).unwrap();
+            assert!(postcard::from_bytes::<PeerName>(&bytes).is_err());
+            assert!(postcard::from_bytes::<ShareName>(&bytes).is_err());
+        }
+    }
+}

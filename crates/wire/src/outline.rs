@@ -298,3 +298,175 @@ impl Outline {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::{Check, chunk_len, hash_chunk};
+
+    const MIB: u64 = CHUNK_BYTES;
+
+    fn bytes(size: u64) -> Vec<u8> {
+        (0..size).map(|n| (n % 251) as u8).collect()
+    }
+
+    fn outline_of(bytes: &[u8]) -> Outline {
+        let hashes = (0..)
+            .zip(bytes.chunks(1 << 20))
+            .map(|(index, chunk)| hash_chunk(index, chunk));
+        Outline::new(bytes.len() as u64, hashes.collect()).unwrap()
+    }
+
+    /// An outline of so many chunks whose bytes nobody has.
+    fn synthetic(chunks: u64) -> Outline {
+        let hashes = (0..chunks).map(|n| ChunkHash(*blake3::hash(&n.to_le_bytes()).as_bytes()));
+        Outline::new(chunks * MIB, hashes.collect()).unwrap()
+    }
+
+    #[test]
+    fn the_root_is_the_plain_hash() {
+        for size in [
+            MIB + 1,
+            MIB + 1024,
+            2 * MIB - 1,
+            2 * MIB,
+            2 * MIB + 1,
+            3 * MIB,
+            4 * MIB + 1023,
+            5 * MIB + 1025,
+            7 * MIB,
+            8 * MIB - 1,
+            8 * MIB + 1,
+        ] {
+            let bytes = bytes(size);
+            let outline = outline_of(&bytes);
+            assert_eq!(outline.root().0, *blake3::hash(&bytes).as_bytes(), "{size}");
+            let page = outline.page(0).unwrap();
+            let verified = verify_page(outline.root(), size, 0, page).unwrap();
+            for (index, chunk) in (0..).zip(bytes.chunks(1 << 20)) {
+                let hash = verified.hash(index).unwrap();
+                let len = chunk_len(size, index);
+                assert!(
+                    Check::Piece { hash, index, len }.holds(chunk),
+                    "{index} of {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn blobs_of_one_chunk_have_no_outline() {
+        for size in [0, 1, 1023, 1024, 1025, MIB - 1, MIB] {
+            assert_eq!((page_count(size), page_len(size, 0)), (0, 0));
+            assert_eq!(Outline::new(size, vec![ChunkHash([0; 32])]), None);
+            let page = Page {
+                leaves: vec![],
+                path: vec![],
+            };
+            assert_eq!(
+                verify_page(BlobId([0; 32]), size, 0, page),
+                Err(BadPage::NoSuchPage(0))
+            );
+        }
+        assert_eq!(Builder::new().finish(), None);
+    }
+
+    #[test]
+    fn pages_are_a_cut_through_the_same_tree() {
+        for chunks in [2, 4095, 4096, 4097, 8191, 8192, 8193, 3 * 4096, 5 * 4096 + 77] {
+            let outline = synthetic(chunks);
+            assert_eq!(
+                Some(outline.root().0),
+                fold(outline.hashes(), Place::Root),
+                "{chunks}"
+            );
+            let pages = page_count(outline.size());
+            assert_eq!(pages, chunks.div_ceil(4096));
+            for number in 0..pages {
+                let verified = verify_page(
+                    outline.root(),
+                    outline.size(),
+                    number,
+                    outline.page(number).unwrap(),
+                );
+                let verified = verified.unwrap_or_else(|e| panic!("{chunks} chunks: {e}"));
+                let first = verified.first_chunk();
+                assert_eq!(verified.hash(first), outline.hash(first));
+                assert_eq!(verified.leaves().len() as u64, page_len(outline.size(), number));
+                assert_eq!(verified.hash(first + page_len(outline.size(), number)), None);
+            }
+            assert_eq!(outline.page(pages), None);
+        }
+    }
+
+    #[test]
+    fn a_tebibyte_is_256_pages_of_8_siblings() {
+        let outline = synthetic(1 << 20);
+        assert_eq!((page_count(outline.size()), outline.page(256)), (256, None));
+        for number in [0, 1, 127, 128, 255] {
+            let page = outline.page(number).unwrap();
+            assert_eq!((page.leaves.len(), page.path.len()), (4096, 8));
+            verify_page(outline.root(), outline.size(), number, page).unwrap();
+        }
+    }
+
+    #[test]
+    fn changed_pages_are_refused() {
+        let outline = synthetic(2 * 4096 + 5);
+        let (root, size) = (outline.root(), outline.size());
+        let page = outline.page(1).unwrap();
+        let judge = |page: Page, number| verify_page(root, size, number, page);
+        for at in [0, 2000, 4095] {
+            let mut changed = page.clone();
+            changed.leaves[at].0[31] ^= 1;
+            assert_eq!(judge(changed, 1), Err(BadPage::Hash(1)));
+        }
+        for at in 0..page.path.len() {
+            let mut changed = page.clone();
+            changed.path[at][0] ^= 0x80;
+            assert_eq!(judge(changed, 1), Err(BadPage::Hash(1)));
+        }
+        let mut swapped = page.clone();
+        swapped.path.reverse();
+        assert_eq!(judge(swapped, 1), Err(BadPage::Hash(1)));
+        assert_eq!(judge(page.clone(), 0), Err(BadPage::Hash(0)));
+        assert_eq!(judge(page.clone(), 2), Err(BadPage::Shape(2)));
+        assert_eq!(judge(page.clone(), u64::MAX), Err(BadPage::NoSuchPage(u64::MAX)));
+        let mut short = page.clone();
+        short.leaves.pop();
+        assert_eq!(judge(short, 1), Err(BadPage::Shape(1)));
+        let mut long = page;
+        long.path.push([0; 32]);
+        assert_eq!(judge(long, 1), Err(BadPage::Shape(1)));
+    }
+
+    #[test]
+    fn a_wrong_size_is_found_out_by_the_last_chunk() {
+        let bytes = bytes(4 * MIB);
+        let outline = outline_of(&bytes);
+        // Two inner nodes as the leaves of a blob of half the size: the page itself is in order.
+        let pair = |at: usize| ChunkHash(fold(&outline.hashes()[at..at + 2], Place::Inner).unwrap());
+        let leaves = vec![pair(0), pair(2)];
+        let page = verify_page(outline.root(), 2 * MIB, 0, Page { leaves, path: vec![] }).unwrap();
+        let hash = page.hash(1).unwrap();
+        let last = Check::Piece {
+            hash,
+            index: 1,
+            len: 1 << 20,
+        };
+        assert!(!bytes.chunks(1 << 20).any(|chunk| last.holds(chunk)));
+        // The right number of chunks, a byte too few.
+        let page = verify_page(outline.root(), 4 * MIB - 1, 0, outline.page(0).unwrap()).unwrap();
+        let hash = page.hash(3).unwrap();
+        let len = chunk_len(4 * MIB - 1, 3);
+        let last = &bytes[3 << 20..];
+        assert!(!Check::Piece { hash, index: 3, len }.holds(last));
+        assert!(!Check::Piece { hash, index: 3, len }.holds(&last[1..]));
+    }
+
+    #[test]
+    fn a_message_carries_a_page() {
+        let page = synthetic(4097).page(1).unwrap();
+        assert_eq!(Page::from(OutlinePage::from(page.clone())), page);
+    }
+}

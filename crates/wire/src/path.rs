@@ -164,3 +164,81 @@ impl<'de> Deserialize<'de> for RelPath {
         Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hostile;
+
+    /// What a path must be for whoever resolves it, by the rules of this system.
+    fn stays_beneath(path: &RelPath) -> bool {
+        let normal = |component| matches!(component, Component::Normal(_));
+        let resolved = Path::new(path.as_str()).components();
+        resolved.clone().all(normal) && resolved.count() == path.components().count()
+    }
+
+    #[test]
+    fn hostile_paths_are_refused_whichever_way_they_come() {
+        for text in hostile::paths() {
+            assert!(RelPath::parse(&text).is_err(), "{text:.80?}");
+            let bytes = postcard::to_allocvec(&text).unwrap();
+            assert!(postcard::from_bytes::<RelPath>(&bytes).is_err(), "{text:.80?}");
+        }
+        for text in hostile::components() {
+            assert!(check_component(&text).is_err(), "{text:.80?}");
+        }
+    }
+
+    #[test]
+    fn awkward_paths_are_allowed_and_stay_beneath() {
+        for text in hostile::awkward() {
+            let path = RelPath::parse(&text).unwrap_or_else(|e| panic!("{text:.80?}: {e}"));
+            assert!(stays_beneath(&path), "{text:.80?}");
+            let bytes = postcard::to_allocvec(&path).unwrap();
+            assert_eq!(postcard::from_bytes(&bytes), Ok(path));
+        }
+    }
+
+    #[test]
+    fn reasons_name_what_is_wrong() {
+        let reason = |text| RelPath::parse(text).unwrap_err().to_string();
+        assert_eq!(reason("a//b"), "a name cannot be empty");
+        assert_eq!(reason("a\nb"), "the character '\\n' cannot be in a name");
+        assert_eq!(
+            reason("x/\u{202e}y"),
+            "the character '\\u{202e}' cannot be in a name"
+        );
+        assert_eq!(reason("x/nul.txt"), "\"nul.txt\" cannot be a name");
+        assert_eq!(reason("~/x"), "\"~\" cannot be a name");
+        assert_eq!(reason(&"x".repeat(256)), "a name has at most 255 bytes");
+    }
+
+    #[test]
+    fn parts_of_a_path() {
+        let path = RelPath::parse("a/b/c.txt").unwrap();
+        assert_eq!(path.components().collect::<Vec<_>>(), ["a", "b", "c.txt"]);
+        assert_eq!(path.file_name(), "c.txt");
+        assert_eq!(path.parent(), RelPath::parse("a/b").ok());
+        assert_eq!(RelPath::parse("a").unwrap().parent(), None);
+        assert_eq!(
+            RelPath::parse("a/b").unwrap().join(&"c.txt".parse().unwrap()),
+            Ok(path)
+        );
+        let long = RelPath::parse(&("x/".repeat(2000) + "x")).unwrap();
+        assert!(long.join(&long).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_stays_beneath(text in "([a-zA-Z.~:\\\\$ ]{0,4}/?){0,6}|\\PC{0,20}") {
+            if let Ok(path) = RelPath::parse(&text) {
+                prop_assert!(stays_beneath(&path));
+                prop_assert_eq!(path.as_str(), text);
+            }
+        }
+    }
+}

@@ -241,3 +241,150 @@ pub fn leaf_number(chunk: u64, unit: u64) -> Option<u64> {
 pub fn leaf_answer(nonce: &[u8; 32], leaf: &[u8]) -> [u8; 32] {
     *blake3::keyed_hash(nonce, leaf).as_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{chunk::hash_chunk, id::BlobId};
+
+    const UNIT: usize = 16 << 10;
+
+    fn chunk(len: usize) -> Vec<u8> {
+        (0..=252).cycle().take(len).collect()
+    }
+
+    /// The chunk as a blob of its own, and as one of a larger blob.
+    fn checks(bytes: &[u8]) -> Vec<Check> {
+        let len = u32::try_from(bytes.len()).unwrap();
+        let id = BlobId(*blake3::hash(bytes).as_bytes());
+        let mut out = vec![Check::Whole { id, len }];
+        if !bytes.is_empty() {
+            let hash = hash_chunk(3, bytes);
+            out.push(Check::Piece { hash, index: 3, len });
+        }
+        out
+    }
+
+    fn part<'a>(bytes: &'a [u8], units: &Range<u64>) -> &'a [u8] {
+        let at = unit_bytes(u32::try_from(bytes.len()).unwrap(), units);
+        &bytes[at.start as usize..at.end as usize]
+    }
+
+    #[test]
+    fn every_range_of_every_shape_is_proven() {
+        for len in [
+            0,
+            1,
+            1023,
+            1025,
+            UNIT - 1,
+            UNIT,
+            UNIT + 1,
+            3 * UNIT,
+            5 * UNIT + 7,
+            11 * UNIT,
+            16 * UNIT,
+        ] {
+            let bytes = chunk(len);
+            let count = unit_count(u32::try_from(len).unwrap());
+            for check in checks(&bytes) {
+                for units in (0..count).flat_map(|from| (from + 1..=count).map(move |to| from..to)) {
+                    let proof = prove(&check, &bytes, &units).unwrap();
+                    assert_eq!(proof.len(), hash_count(u32::try_from(len).unwrap(), &units));
+                    assert_eq!(
+                        verify(&check, &units, &proof, part(&bytes, &units)),
+                        Ok(()),
+                        "{len} {units:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_chunk_needs_no_hashes_and_one_unit_six() {
+        let bytes = chunk(1 << 20);
+        for check in checks(&bytes) {
+            assert_eq!(prove(&check, &bytes, &(0..64)), Ok(vec![]));
+            let proof = prove(&check, &bytes, &(37..38)).unwrap();
+            assert_eq!(proof.len(), 6);
+            assert_eq!(verify(&check, &(37..38), &proof, part(&bytes, &(37..38))), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_was_changed_does_not_verify() {
+        let bytes = chunk(7 * UNIT + 100);
+        let units = 2..4;
+        for check in checks(&bytes) {
+            let proof = prove(&check, &bytes, &units).unwrap();
+            let good = part(&bytes, &units).to_vec();
+            let refused = |units: Range<u64>, proof: &[[u8; 32]], bytes: &[u8]| {
+                assert_eq!(verify(&check, &units, proof, bytes), Err(BadProof));
+            };
+            for at in [0, UNIT - 1, UNIT, 2 * UNIT - 1] {
+                let mut changed = good.clone();
+                changed[at] ^= 1;
+                refused(units.clone(), &proof, &changed);
+            }
+            for at in 0..proof.len() {
+                let mut changed = proof.clone();
+                changed[at][5] ^= 4;
+                refused(units.clone(), &changed, &good);
+                changed.remove(at);
+                refused(units.clone(), &changed, &good);
+            }
+            refused(units.clone(), &[proof.clone(), vec![[0; 32]]].concat(), &good);
+            refused(units.clone(), &proof, &good[1..]);
+            refused(units.clone(), &proof, &[]);
+            refused(4..6, &proof, &good);
+            refused(2..2, &proof, &[]);
+            refused(0..u64::MAX, &proof, &good);
+        }
+    }
+
+    #[test]
+    fn checks_without_a_tree_have_no_proofs() {
+        let bytes = chunk(10);
+        let run = Check::Run(vec![(BlobId([0; 32]), 10)]);
+        let hash = hash_chunk(0, &bytes);
+        let empty = Check::Piece {
+            hash,
+            index: 0,
+            len: 0,
+        };
+        let far = Check::Piece {
+            hash,
+            index: u64::MAX,
+            len: 10,
+        };
+        let long = Check::Whole {
+            id: BlobId([0; 32]),
+            len: u32::MAX,
+        };
+        for check in [run, empty, far, long] {
+            assert_eq!(prove(&check, &bytes, &(0..1)), Err(BadProof), "{check:?}");
+            assert_eq!(verify(&check, &(0..1), &[], &bytes), Err(BadProof), "{check:?}");
+        }
+        let other = &checks(&bytes)[0];
+        assert_eq!(prove(other, &chunk(11), &(0..1)), Err(BadProof));
+    }
+
+    #[test]
+    fn leaves_are_numbered_through_the_chunks() {
+        assert_eq!(leaf_number(0, 0), Some(0));
+        assert_eq!(leaf_number(3, 5), Some(197));
+        assert_eq!(leaf_place(197), (3, 5));
+        assert_eq!((leaf_number(0, 64), leaf_number(u64::MAX, 0)), (None, None));
+        assert_eq!(unit_bytes(40_000, &(2..3)), 32_768..40_000);
+        assert_eq!(unit_bytes(40_000, &(3..u64::MAX)), 40_000..40_000);
+    }
+
+    #[test]
+    fn an_answer_depends_on_nonce_and_leaf() {
+        let answer = leaf_answer(&[1; 32], b"leaf");
+        assert_ne!(answer, leaf_answer(&[2; 32], b"leaf"));
+        assert_ne!(answer, leaf_answer(&[1; 32], b"leaf "));
+        assert_eq!(answer, *blake3::keyed_hash(&[1; 32], b"leaf").as_bytes());
+    }
+}

@@ -153,3 +153,69 @@ impl Record for ShareRecord {
     const DOMAIN: &'static str = "skep share record v1";
     const LIMIT: usize = 16 * 1024;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(audience: Audience) -> ShareRecord {
+        ShareRecord {
+            network: NetworkId([0xff; 32]),
+            publisher: PeerId([1; 32]),
+            name: ShareName::parse(&"x".repeat(255)).unwrap(),
+            sequence: u64::MAX,
+            content: Content {
+                id: BlobId([0xff; 32]),
+                size: u64::MAX,
+                kind: ContentKind::Folder,
+            },
+            bytes: u64::MAX,
+            audience,
+            withdrawn: true,
+        }
+    }
+
+    fn bytes<T: Serialize>(record: &T) -> usize {
+        postcard::to_allocvec(record).unwrap().len()
+    }
+
+    #[test]
+    fn roles_are_narrowed_and_not_widened() {
+        for role in [Role::Owner, Role::Storage, Role::Both] {
+            assert!(Role::Both.allows(role) && role.allows(role));
+            assert_eq!(role.allows(Role::Both), role == Role::Both);
+        }
+        assert!(!Role::Owner.allows(Role::Storage) && !Role::Storage.allows(Role::Owner));
+    }
+
+    #[test]
+    fn a_share_is_for_its_audience_and_its_publisher() {
+        let [publisher, friend, stranger] = [1, 2, 3].map(|n| PeerId([n; 32]));
+        assert!(share(Audience::Everyone).is_for(&stranger));
+        let closed = share(Audience::Peers(vec![friend]));
+        assert!(closed.is_for(&publisher) && closed.is_for(&friend) && !closed.is_for(&stranger));
+    }
+
+    #[test]
+    fn an_audience_has_at_most_256_peers() {
+        for (count, fine) in [(256, true), (257, false)] {
+            let bytes = postcard::to_allocvec(&Audience::Peers(vec![PeerId([7; 32]); count])).unwrap();
+            assert_eq!(postcard::from_bytes::<Audience>(&bytes).is_ok(), fine, "{count}");
+        }
+    }
+
+    #[test]
+    fn the_longest_records_keep_to_their_limits() {
+        let grant = Grant {
+            network: NetworkId([0xff; 32]),
+            peer: PeerId([0xff; 32]),
+            name: PeerName::parse(&"x".repeat(64)).unwrap(),
+            role: Role::Both,
+            serial: u64::MAX,
+            expires_unix_s: u64::MAX,
+        };
+        assert!(bytes(&grant) <= Grant::LIMIT);
+        let longest = share(Audience::Peers(vec![PeerId([0xff; 32]); 256]));
+        assert!(bytes(&longest) <= ShareRecord::LIMIT);
+    }
+}

@@ -8,7 +8,10 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use crate::key::{self, SigningKey};
+use crate::{
+    bounded,
+    key::{self, SigningKey},
+};
 
 /// A kind of record that is signed.
 pub trait Record: Serialize + DeserializeOwned {
@@ -77,12 +80,24 @@ impl<T: Record> Signed<T> {
         if self.bytes.len() > T::LIMIT {
             return Err(SignedError::Malformed);
         }
-        let (record, rest) = postcard::take_from_bytes(&self.bytes).map_err(|_| SignedError::Malformed)?;
-        if rest.is_empty() {
-            Ok(record)
-        } else {
-            Err(SignedError::Malformed)
-        }
+        bounded::whole(&self.bytes).ok_or(SignedError::Malformed)
+    }
+
+    /// The record's bytes and the signature, as they stand in messages: for keeping them.
+    ///
+    /// # Panics
+    /// Never: bytes encode.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("bytes encode")
+    }
+
+    /// Reads what [`Signed::encode`] made; trailing bytes are an error. Verifies nothing.
+    ///
+    /// # Errors
+    /// [`SignedError::Malformed`] when it cannot be read.
+    pub fn decode(bytes: &[u8]) -> Result<Self, SignedError> {
+        bounded::whole(bytes).ok_or(SignedError::Malformed)
     }
 }
 
@@ -130,5 +145,131 @@ mod signature_bytes {
         bytes
             .try_into()
             .map_err(|_| D::Error::custom("a signature has 64 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{NetworkId, PeerId},
+        record::{CoordinatorCertificate, Revocations},
+    };
+
+    fn certificate() -> CoordinatorCertificate {
+        CoordinatorCertificate {
+            network: NetworkId([1; 32]),
+            coordinator: PeerId([2; 32]),
+            expires_unix_s: 0,
+        }
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed([9; 32])
+    }
+
+    #[test]
+    fn only_the_signer_opens_it() {
+        let signed = Signed::new(&certificate(), &key());
+        assert_eq!(signed.open(&key().public()), Ok(certificate()));
+        assert_eq!(signed.peek(), Ok(certificate()));
+        let other = SigningKey::from_seed([8; 32]).public();
+        assert_eq!(signed.open(&other), Err(SignedError::Signature));
+        assert_eq!(signed.open(&[0; 32]), Err(SignedError::Signature));
+    }
+
+    #[test]
+    fn every_changed_bit_is_noticed() {
+        let signed = Signed::new(&certificate(), &key());
+        for bit in 0..signed.bytes.len() * 8 {
+            let mut changed = signed.clone();
+            changed.bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                changed.open(&key().public()),
+                Err(SignedError::Signature),
+                "{bit}"
+            );
+        }
+        for bit in 0..512 {
+            let mut changed = signed.clone();
+            changed.signature[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                changed.open(&key().public()),
+                Err(SignedError::Signature),
+                "{bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_record_of_one_kind_is_none_of_another() {
+        // Same bytes, same key, other domain.
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Impostor(CoordinatorCertificate);
+        impl Record for Impostor {
+            const DOMAIN: &'static str = "skep impostor v1";
+            const LIMIT: usize = 256;
+        }
+        let signed = Signed::new(&certificate(), &key());
+        let impostor = Signed::<Impostor> {
+            bytes: signed.bytes,
+            signature: signed.signature,
+            kind: PhantomData,
+        };
+        assert_eq!(impostor.open(&key().public()), Err(SignedError::Signature));
+    }
+
+    #[test]
+    fn what_is_signed_and_yet_no_record() {
+        let sign = |bytes: Vec<u8>| Signed::<CoordinatorCertificate> {
+            signature: key().sign(&covered::<CoordinatorCertificate>(&bytes)),
+            bytes,
+            kind: PhantomData,
+        };
+        let good = postcard::to_allocvec(&certificate()).unwrap();
+        let trailing = [&good[..], &[0]].concat();
+        for bytes in [vec![], good[..64].to_vec(), trailing, vec![0; 257]] {
+            assert_eq!(sign(bytes).open(&key().public()), Err(SignedError::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_signature_has_64_bytes_on_the_wire() {
+        let signed = Signed::new(&certificate(), &key());
+        let bytes = signed.encode();
+        assert_eq!(Signed::decode(&bytes), Ok(signed.clone()));
+        let trailing = [&bytes[..], &[0]].concat();
+        assert_eq!(
+            Signed::<CoordinatorCertificate>::decode(&trailing),
+            Err(SignedError::Malformed)
+        );
+        for len in [0, 1, 31, 32, 33, 63, 65, 128] {
+            let bytes = postcard::to_allocvec(&(&signed.bytes, vec![7u8; len])).unwrap();
+            assert!(
+                postcard::from_bytes::<Signed<CoordinatorCertificate>>(&bytes).is_err(),
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn revoked_serials_ascend() {
+        let list = |serials: &[u64]| {
+            let serials = serials.to_vec();
+            let network = NetworkId([1; 32]);
+            let number = 1;
+            Signed::new(
+                &Revocations {
+                    network,
+                    number,
+                    serials,
+                },
+                &key(),
+            )
+            .peek()
+        };
+        assert!(list(&[1, 2, 9]).is_ok());
+        assert_eq!(list(&[2, 1]), Err(SignedError::Malformed));
+        assert_eq!(list(&[2, 2]), Err(SignedError::Malformed));
     }
 }

@@ -163,10 +163,7 @@ fn read<T: DeserializeOwned>(wanted: TextKind, text: &str) -> Result<T, TextErro
     if *sum != checksum(wanted, value) {
         return Err(damaged);
     }
-    match postcard::take_from_bytes(value) {
-        Ok((value, [])) => Ok(value),
-        _ => Err(damaged),
-    }
+    bounded::whole(value).ok_or(damaged)
 }
 
 /// Covers the prefix too, so that the one cannot pass for the other.
@@ -205,5 +202,126 @@ impl FromStr for Link {
     type Err = TextError;
     fn from_str(text: &str) -> Result<Self, TextError> {
         read(TextKind::Link, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{id::BlobId, record::ContentKind};
+
+    fn ticket() -> Ticket {
+        Ticket {
+            network: NetworkId([1; 32]),
+            coordinators: vec![
+                "skep.example:7700".parse().unwrap(),
+                "[::1]:7701".parse().unwrap(),
+            ],
+            secret: Secret([0xab; 16]),
+            role: Role::Both,
+            expires_unix_s: 1_800_000_000,
+        }
+    }
+
+    fn link() -> Link {
+        Link {
+            network: NetworkId([1; 32]),
+            publisher: PeerId([2; 32]),
+            name: "holiday".parse().unwrap(),
+            content: Content {
+                id: BlobId([3; 32]),
+                size: 1 << 40,
+                kind: ContentKind::Folder,
+            },
+        }
+    }
+
+    #[test]
+    fn texts_round_trip_also_through_mail() {
+        let text = ticket().to_string();
+        assert!(text.starts_with("skep-ticket-1:"), "{text}");
+        assert_eq!(text.parse(), Ok(ticket()));
+        assert_eq!(format!(" {text}\r\n").parse(), Ok(ticket()));
+        let (head, body) = text.split_once(':').unwrap();
+        assert_eq!(format!("{head}:{}", body.to_uppercase()).parse(), Ok(ticket()));
+        assert_eq!(link().to_string().parse(), Ok(link()));
+    }
+
+    #[test]
+    fn errors_say_what_it_is() {
+        let (wanted, found) = (TextKind::Ticket, TextKind::Link);
+        let other = link().to_string().parse::<Ticket>();
+        assert_eq!(other, Err(TextError::Other { wanted, found }));
+        assert_eq!(
+            other.unwrap_err().to_string(),
+            "this is a link, where a ticket is needed"
+        );
+        assert!(ticket().to_string().parse::<Link>().is_err());
+        let (kind, version) = (TextKind::Ticket, 2);
+        let newer = ticket().to_string().replace("-1:", "-2:").parse::<Ticket>();
+        assert_eq!(newer, Err(TextError::Version { kind, version }));
+        for text in [
+            "",
+            ":",
+            "skep",
+            "skep-:",
+            "skep-ticket:",
+            "skep-ticket-x:aa",
+            "magnet:?xt=x",
+            "skep-tocket-1:aa",
+        ] {
+            assert_eq!(
+                text.parse::<Ticket>(),
+                Err(TextError::Unknown(TextKind::Ticket)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_damage_is_noticed() {
+        let text = ticket().to_string();
+        for at in "skep-ticket-1:".len()..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = if changed[at] == b'q' { b'r' } else { b'q' };
+            for damaged in [
+                String::from_utf8(changed).unwrap(),
+                text[..at].to_owned(),
+                text.clone() + "aa",
+            ] {
+                assert_eq!(
+                    damaged.parse::<Ticket>(),
+                    Err(TextError::Damaged(TextKind::Ticket)),
+                    "{damaged}"
+                );
+            }
+        }
+        let long = text.clone() + &"a".repeat(MAX_TEXT);
+        assert_eq!(long.parse::<Ticket>(), Err(TextError::Damaged(TextKind::Ticket)));
+        let relabelled = link().to_string().replace("link", "ticket");
+        assert_eq!(
+            relabelled.parse::<Ticket>(),
+            Err(TextError::Damaged(TextKind::Ticket))
+        );
+    }
+
+    #[test]
+    fn a_ticket_names_one_to_eight_coordinators() {
+        for (count, fine) in [(0, false), (1, true), (8, true), (9, false)] {
+            let mut ticket = ticket();
+            ticket.coordinators = vec!["a:1".parse().unwrap(); count];
+            assert_eq!(ticket.to_string().parse::<Ticket>().is_ok(), fine, "{count}");
+        }
+        let mut widest = ticket();
+        let host = "x".repeat(255);
+        widest.coordinators = vec![Endpoint { host, port: u16::MAX }; MAX_COORDINATORS];
+        assert!(widest.to_string().len() <= MAX_TEXT);
+        assert_eq!(widest.to_string().parse(), Ok(widest));
+    }
+
+    #[test]
+    fn the_secret_is_never_printed() {
+        let shown = format!("{:?}", ticket());
+        assert!(!shown.contains("171") && !shown.contains("ab, "), "{shown}");
     }
 }
