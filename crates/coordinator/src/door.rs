@@ -17,11 +17,20 @@ use skep_wire::{
     record::CoordinatorCertificate,
 };
 use skep_world::{Listener, Stream};
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{service::Input, session::Session};
+use crate::{
+    service::Input,
+    session::{Session, Stranger},
+};
 
+/// Connections at the same time of those who have not joined yet.
+const STRANGERS: usize = 256;
 /// How long sessions may take to send what is left when the coordinator stops.
 const FAREWELL: Duration = Duration::from_millis(1500);
 
@@ -74,6 +83,10 @@ impl Door {
 
     async fn accept(&self, sessions: &mut JoinSet<()>, stop: &CancellationToken) -> io::Result<()> {
         let mut number = 0;
+        let reception = Reception {
+            service: self.service.clone(),
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
+        };
         loop {
             tokio::select! {
                 biased;
@@ -86,24 +99,49 @@ impl Door {
                         continue;
                     }
                     number += 1;
-                    sessions.spawn(receive(SessionId(number), stream, self.greeting.hello(), self.service.clone()));
+                    let hello = self.greeting.hello();
+                    sessions.spawn(reception.clone().receive(SessionId(number), stream, hello));
                 }
             }
         }
     }
 }
 
-/// Exchanges hellos and then serves the connection.
-async fn receive(id: SessionId, stream: Stream, hello: Hello, service: mpsc::Sender<Input>) {
-    let remote = stream.remote;
-    match Link::open(stream, hello, Limits::of(Lane::Control)).await {
-        Ok((link, inbox)) if link.hello().lane == Lane::Control => {
-            Session::run(id, link, inbox, service).await;
+/// What every connection needs.
+#[derive(Clone)]
+struct Reception {
+    service: mpsc::Sender<Input>,
+    /// Places for those who have not joined yet.
+    strangers: Arc<Semaphore>,
+}
+
+impl Reception {
+    /// Exchanges hellos and then serves the connection.
+    async fn receive(self, id: SessionId, stream: Stream, hello: Hello) {
+        let remote = stream.remote;
+        match Link::open(stream, hello, Limits::of(Lane::Control)).await {
+            Ok((link, inbox)) => match self.admit(link.hello()) {
+                Ok(stranger) => Session::run(id, (link, inbox), stranger, self.service).await,
+                Err((reason, text)) => {
+                    link.refuse(reason, text);
+                    link.closed().await;
+                }
+            },
+            Err(error) => tracing::debug!(%remote, %error, "a connection came to nothing"),
         }
-        Ok((link, _inbox)) => {
-            link.refuse(Reason::BadRequest, "a coordinator takes control connections only");
-            link.closed().await;
+    }
+
+    /// Whether the connection may stay, and as a stranger's or not. Grants are the index's to check.
+    fn admit(&self, hello: &Hello) -> Result<Option<Stranger>, (Reason, &'static str)> {
+        if hello.lane != Lane::Control {
+            return Err((Reason::BadRequest, "a coordinator takes control connections only"));
         }
-        Err(error) => tracing::debug!(%remote, %error, "a connection came to nothing"),
+        if hello.grant.is_some() {
+            return Ok(None);
+        }
+        match self.strangers.clone().try_acquire_owned() {
+            Ok(place) => Ok(Some(Stranger::at(place))),
+            Err(_) => Err((Reason::Busy, "too many newcomers at once; try again in a moment")),
+        }
     }
 }

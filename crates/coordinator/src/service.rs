@@ -246,7 +246,7 @@ impl Service {
     }
 
     fn release_or_keep(&mut self, effects: &mut Effects) {
-        for output in self.pending.take_in(effects) {
+        for output in self.pending.take_in(effects, self.commits.busy) {
             self.release(output);
         }
     }

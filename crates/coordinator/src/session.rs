@@ -3,12 +3,16 @@
 //! A session decides nothing. It never waits for the service longer than the service has a
 //! backlog, and the service never waits for a session.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use skep_engine::index::{Event, Order, OrderId, OrderReply, Reply, Request, RequestError, SessionId};
 use skep_net::{Inbox, Incoming, Link, Responder};
 use skep_wire::message::{Done, NewRevocations, Reason, Refused};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
 use crate::service::Input;
 
@@ -16,6 +20,9 @@ use crate::service::Input;
 pub(crate) const OUTBOX: usize = 512;
 /// Orders of one session without their answer; further ones fail.
 const ORDERS: usize = 32;
+
+/// How long a stranger may take to join.
+const STRANGER: Duration = Duration::from_secs(30);
 
 /// What the service tells a session.
 #[derive(Debug)]
@@ -41,6 +48,24 @@ pub(crate) struct Session {
     open: BTreeMap<u32, Responder>,
     last_request: u32,
     orders: JoinSet<(OrderId, OrderReply)>,
+    /// Who has shown no grant takes one of few places, and for a short time.
+    stranger: Option<Stranger>,
+}
+
+/// Somebody who has not joined yet.
+pub(crate) struct Stranger {
+    until: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Stranger {
+    /// From now on.
+    pub(crate) fn at(place: OwnedSemaphorePermit) -> Self {
+        Self {
+            until: Instant::now() + STRANGER,
+            _place: place,
+        }
+    }
 }
 
 /// The service is gone, or wants this session to end.
@@ -48,7 +73,12 @@ struct Ended;
 
 impl Session {
     /// Announces a connection to the service and speaks for it until it ends.
-    pub(crate) async fn run(id: SessionId, link: Link, inbox: Inbox, service: mpsc::Sender<Input>) {
+    pub(crate) async fn run(
+        id: SessionId,
+        (link, inbox): (Link, Inbox),
+        stranger: Option<Stranger>,
+        service: mpsc::Sender<Input>,
+    ) {
         let (outputs, outbox) = mpsc::channel(OUTBOX);
         let opened = Input::Opened {
             session: id,
@@ -66,6 +96,7 @@ impl Session {
             open: BTreeMap::new(),
             last_request: 0,
             orders: JoinSet::new(),
+            stranger,
         };
         if session.service.send(opened).await.is_ok() {
             session.speak().await;
@@ -82,6 +113,7 @@ impl Session {
     }
 
     async fn step(&mut self) -> Result<(), Ended> {
+        let stranger_until = self.stranger.as_ref().map(|stranger| stranger.until);
         tokio::select! {
             biased;
             outgoing = self.outbox.recv() => self.send(outgoing.ok_or(Ended)?).await,
@@ -89,6 +121,10 @@ impl Session {
                 Ok((order, reply)) => self.answered(order, reply).await,
                 Err(_) => Err(Ended),
             },
+            () = sleep_until(stranger_until.unwrap_or_else(Instant::now)), if stranger_until.is_some() => {
+                self.link.refuse(Reason::NotAllowed, "join with a ticket first");
+                Err(Ended)
+            }
             incoming = self.inbox.recv() => self.receive(incoming.ok_or(Ended)?).await,
         }
     }
@@ -139,6 +175,9 @@ impl Session {
         match outgoing {
             Outgoing::Reply(request, reply) => {
                 self.log("->", skep_wire::message::name(reply.kind()));
+                if matches!(reply, Reply::Joined(_)) {
+                    self.stranger = None;
+                }
                 if let Some(responder) = self.open.remove(&request) {
                     respond(responder, reply).await;
                 }
