@@ -113,6 +113,24 @@ pub trait Dir: Send + Sync {
     fn set_executable(&self, path: &RelPath, executable: bool) -> io::Result<()>;
     /// Makes the names in `path` (none: in this folder itself) durable.
     fn sync(&self, path: Option<&RelPath>) -> io::Result<()>;
+    /// Makes everything beneath `path` (none: beneath this folder) durable, contents and names; it
+    /// may make more durable than that. Names that are no [`RelPath`] are left out.
+    fn sync_tree(&self, path: Option<&RelPath>) -> io::Result<()> {
+        for entry in self.list(path)? {
+            let Some(name) = entry.name.to_str().and_then(|name| RelPath::parse(name).ok()) else {
+                continue;
+            };
+            let below = path
+                .map_or(Ok(name.clone()), |path| path.join(&name))
+                .map_err(io::Error::other)?;
+            match entry.kind {
+                Kind::File => self.open(&below, Open::Read)?.sync()?,
+                Kind::Dir => self.sync_tree(Some(&below))?,
+                Kind::Symlink | Kind::Other => {}
+            }
+        }
+        self.sync(path)
+    }
     /// Takes the lock file `path`, until the result is dropped or the process dies. Taken by
     /// somebody else: an error of kind `WouldBlock`.
     fn lock(&self, path: &RelPath) -> io::Result<Box<dyn Send + Sync>>;
@@ -132,7 +150,8 @@ pub trait File: Send + Sync {
     fn reserve(&self, size: u64) -> io::Result<()>;
     /// Makes contents and length durable.
     fn sync(&self) -> io::Result<()>;
-    /// Starts writing to disk what was written between `offset` and `offset + bytes`, without waiting; a hint.
+    /// Starts writing to disk what was written between `offset` and `offset + bytes`, without waiting; a
+    /// hint, best given for some mebibytes at a time.
     fn start_writeback(&self, offset: u64, bytes: u64);
     /// What is known of it.
     fn stat(&self) -> io::Result<Stat>;

@@ -190,6 +190,12 @@ impl crate::Dir for Dir {
         self.with_folder(path, |folder| Ok(fsync(folder)?))
     }
 
+    /// One call, however many files there are.
+    #[cfg(target_os = "linux")]
+    fn sync_tree(&self, path: Option<&RelPath>) -> io::Result<()> {
+        self.with_folder(path, |folder| Ok(rustix::fs::syncfs(folder)?))
+    }
+
     fn lock(&self, path: &RelPath) -> io::Result<Box<dyn Send + Sync>> {
         let flags = OFlags::RDWR | OFlags::CREATE;
         let File(file) = self.open_file(path, flags, Mode::from_raw_mode(0o600))?;
