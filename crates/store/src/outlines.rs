@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     io,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -36,7 +37,7 @@ pub enum OutlineError {
         /// Object number.
         object: u32,
         /// Page number.
-        page: u64,
+        page: u32,
     },
     /// It was not written yet.
     #[error("outline page {page} of object {object} is not here")]
@@ -44,7 +45,7 @@ pub enum OutlineError {
         /// Object number.
         object: u32,
         /// Page number.
-        page: u64,
+        page: u32,
     },
     /// What is on disk does not verify. Write it again.
     #[error("outline page {page} of object {object} is damaged on disk")]
@@ -52,7 +53,7 @@ pub enum OutlineError {
         /// Object number.
         object: u32,
         /// Page number.
-        page: u64,
+        page: u32,
     },
     /// The disk failed.
     #[error(transparent)]
@@ -87,16 +88,28 @@ impl Slots {
         Self(slots)
     }
 
-    fn at(&self, object: &Object, page: u64) -> Result<u64, OutlineError> {
+    fn at(&self, object: &Object, page: u32) -> Result<u64, OutlineError> {
         let none = OutlineError::NoSuchPage {
             object: object.number,
             page,
         };
         match self.0.binary_search_by_key(&object.number, |slot| slot.0) {
-            Ok(at) if page < page_count(object.size) => Ok(self.0[at].1 + page * slot_bytes(object.size, 0)),
+            Ok(at) if u64::from(page) < page_count(object.size) => {
+                Ok(self.0[at].1 + u64::from(page) * slot_bytes(object.size, 0))
+            }
             _ => Err(none),
         }
     }
+}
+
+/// The page on which chunk `index` is; beyond any blob, a page that none has.
+pub(crate) fn page_of(index: u64) -> u32 {
+    u32::try_from(index / PAGE_CHUNKS).unwrap_or(u32::MAX)
+}
+
+/// How many pages a blob has.
+pub(crate) fn pages(size: u64) -> Range<u32> {
+    0..u32::try_from(page_count(size)).unwrap_or(u32::MAX)
 }
 
 fn slot_bytes(size: u64, page: u64) -> u64 {
@@ -134,7 +147,7 @@ impl Outlines {
         *self.slots.write().unwrap_or_else(PoisonError::into_inner) = slots;
     }
 
-    pub(crate) fn page(&self, object: &Object, number: u64) -> Result<Arc<VerifiedPage>, OutlineError> {
+    pub(crate) fn page(&self, object: &Object, number: u32) -> Result<Arc<VerifiedPage>, OutlineError> {
         if let Some(page) = self.recall(object, number) {
             return Ok(page);
         }
@@ -145,7 +158,7 @@ impl Outlines {
 
     /// The hash of chunk `index` of `object`.
     pub(crate) fn hash(&self, object: &Object, index: u64) -> Result<ChunkHash, OutlineError> {
-        let number = index / PAGE_CHUNKS;
+        let number = page_of(index);
         let none = OutlineError::NoSuchPage {
             object: object.number,
             page: number,
@@ -154,19 +167,19 @@ impl Outlines {
     }
 
     pub(crate) fn put(&self, object: &Object, page: VerifiedPage) -> Result<(), OutlineError> {
-        let at = self.at(object, page.number())?;
+        let at = self.at(object, page_of(page.first_chunk()))?;
         self.file()?.write_at(at, &encode(object.size, page.page()))?;
         self.remember(object, &Arc::new(page));
         Ok(())
     }
 
-    fn load(&self, object: &Object, number: u64) -> Result<VerifiedPage, OutlineError> {
-        let (object_number, page) = (object.number, number);
-        let at = self.at(object, number)?;
+    fn load(&self, object: &Object, page: u32) -> Result<VerifiedPage, OutlineError> {
+        let number = u64::from(page);
+        let at = self.at(object, page)?;
         let bytes = usize::try_from(slot_bytes(object.size, number)).expect("a slot is about 128 KiB");
         let mut raw = vec![0; bytes];
         let missing = OutlineError::Missing {
-            object: object_number,
+            object: object.number,
             page,
         };
         match self.file()?.read_exact_at(at, &mut raw) {
@@ -179,12 +192,12 @@ impl Outlines {
         let verified =
             decode(object.size, &raw).and_then(|raw| verify_page(object.id, object.size, number, raw).ok());
         verified.ok_or(OutlineError::Damaged {
-            object: object_number,
+            object: object.number,
             page,
         })
     }
 
-    fn at(&self, object: &Object, page: u64) -> Result<u64, OutlineError> {
+    fn at(&self, object: &Object, page: u32) -> Result<u64, OutlineError> {
         self.slots
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -196,11 +209,11 @@ impl Outlines {
             .get(Part::Outlines, || self.home.write(&home::outlines(self.content)))
     }
 
-    fn recall(&self, object: &Object, number: u64) -> Option<Arc<VerifiedPage>> {
+    fn recall(&self, object: &Object, number: u32) -> Option<Arc<VerifiedPage>> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let at = recent
             .iter()
-            .rposition(|(of, page)| (*of, page.number()) == (object.number, number))?;
+            .rposition(|(of, page)| (*of, page.number()) == (object.number, u64::from(number)))?;
         let found = recent.remove(at)?;
         let page = Arc::clone(&found.1);
         recent.push_back(found);

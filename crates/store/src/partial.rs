@@ -5,29 +5,76 @@
 //! [`VerifiedChunk`] and in no other way. The note of which chunks are stored is a hint: at
 //! [`Partial::open`] all that it claims is hashed again.
 
-use std::{io, sync::Arc};
+mod adopt;
+mod body;
+mod finish;
+mod hidden;
+mod hint;
+mod names;
+mod replace;
+mod resume;
+mod write;
 
-use skep_wire::{BlobId, Layout, Manifest, RelPath, VerifiedChunk, chunk::Expected, record::Content};
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+};
 
+use roaring::{RoaringBitmap, RoaringTreemap};
+use skep_wire::{
+    BlobId, Layout, Manifest, RelPath, VerifiedChunk,
+    chunk::Expected,
+    layout::{Extent, NoCheck},
+    manifest::ManifestError,
+    outline::{Page, verify_page},
+    record::Content,
+};
+
+use self::{
+    body::Body,
+    hidden::Target,
+    hint::{Hint, Label},
+};
 use crate::{
     hashing::{Hashing, Stopped},
     home::Home,
-    outlines::OutlineError,
+    open_files::Scope,
+    outlines::{OutlineError, Outlines, page_of},
     place::Place,
     source::{Source, SourceError},
 };
 
 /// A download in progress. All methods may be called from several threads.
 pub struct Partial {
-    content: Content,
+    home: Arc<Home>,
+    place: Place,
+    target: Target,
+    body: RwLock<Arc<Body>>,
+    outlines: Outlines,
+    hint: Hint,
+    label: Mutex<Label>,
+    chunks: Mutex<Chunks>,
+    /// A chunk is not being written any more.
+    written: Condvar,
+    /// Objects whose file was made.
+    made: Mutex<RoaringBitmap>,
+    scope: Scope,
+}
+
+/// Where each chunk stands: stored, being written, or neither.
+#[derive(Default)]
+struct Chunks {
+    stored: RoaringTreemap,
+    writing: BTreeSet<u64>,
 }
 
 /// What lies at a place where a content is wanted.
 pub enum Opened {
     /// Some or none of it.
-    Partial(Partial),
+    Partial(Box<Partial>),
     /// All of it: the download was finished before.
-    Finished(Source),
+    Finished(Box<Source>),
 }
 
 /// What became of a chunk.
@@ -65,17 +112,20 @@ pub enum PartialError {
         /// Object number.
         object: u32,
         /// Page number.
-        page: u64,
+        page: u32,
     },
     /// The manifest's bytes are what the publisher said, but no manifest.
     #[error("the share's list of files cannot be used: {0}")]
-    BadManifest(String),
+    BadManifest(#[source] ManifestError),
     /// Two names that this file system takes for one.
     #[error("{0} and {1} are one name on this file system")]
     Collision(RelPath, RelPath),
-    /// There is something by the target's name.
+    /// There is something by that name.
     #[error("{0} exists")]
     Exists(String),
+    /// Somebody removed or replaced the hidden file or folder.
+    #[error("the partial download {0} was taken away")]
+    Lost(String),
     /// Not all chunks are stored.
     #[error("{missing} chunks are missing")]
     Incomplete {
@@ -93,9 +143,20 @@ pub enum PartialError {
     Io(io::Error),
 }
 
+impl From<io::Error> for PartialError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io(error),
+        }
+    }
+}
+
 impl Partial {
     /// The download of `content` to `place`, new or as far as it got. Chunks that are claimed to be
     /// stored are hashed. Nothing is made beside the target before the first chunk is put.
+    ///
+    /// One place takes one download at a time: the caller sees to that.
     ///
     /// # Errors
     /// [`PartialError`].
@@ -105,54 +166,93 @@ impl Partial {
         content: Content,
         hashing: &Hashing<'_>,
     ) -> Result<Opened, PartialError> {
-        let _ = (home, place, content, hashing);
-        todo!()
+        resume::open(home, place, content, hashing)
     }
 
     /// What is wanted.
     #[must_use]
     pub fn content(&self) -> Content {
-        self.content
+        self.body().content
+    }
+
+    /// Where it is wanted.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The numbering of its chunks; of a folder only the manifest's until that is whole.
     #[must_use]
     pub fn layout(&self) -> Arc<Layout> {
-        todo!()
+        Arc::clone(&self.body().layout)
     }
 
     /// The manifest of a folder, once it is whole.
     #[must_use]
     pub fn manifest(&self) -> Option<Arc<Manifest>> {
-        todo!()
+        self.body().manifest.clone()
     }
 
     /// The chunk that proves the size and has to be put before any other.
     #[must_use]
     pub fn first_chunk(&self) -> u64 {
-        todo!()
+        self.body().layout.head_chunks() - 1
     }
 
     /// Whether `chunk` is stored.
     #[must_use]
     pub fn is_stored(&self, chunk: u64) -> bool {
-        let _ = chunk;
-        todo!()
+        self.chunks().stored.contains(chunk)
     }
 
-    /// The chunks that are stored, ascending.
+    /// The chunks that are stored.
     #[must_use]
-    pub fn stored(&self) -> roaring::RoaringTreemap {
-        todo!()
+    pub fn stored(&self) -> RoaringTreemap {
+        self.chunks().stored.clone()
+    }
+
+    /// Whether all chunks are stored: it can be finished.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let body = self.body();
+        body.is_known() && self.chunks().stored.len() == body.layout.chunks()
     }
 
     /// Object and page number of the outline page that `chunk` is checked with, if that is not here yet.
     ///
     /// # Errors
     /// [`PartialError::NoSuchChunk`], [`PartialError::Io`].
-    pub fn missing_page(&self, chunk: u64) -> Result<Option<(u32, u64)>, PartialError> {
-        let _ = chunk;
-        todo!()
+    pub fn missing_page(&self, chunk: u64) -> Result<Option<(u32, u32)>, PartialError> {
+        match self.expected(chunk) {
+            Ok(_) => Ok(None),
+            Err(PartialError::Outline(
+                OutlineError::Missing { object, page } | OutlineError::Damaged { object, page },
+            )) => Ok(Some((object, page))),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Verifies and keeps an outline page, which survives a restart.
+    ///
+    /// # Errors
+    /// [`PartialError::BadPage`] if it does not verify.
+    pub fn put_page(&self, object: u32, page: u32, claim: Page) -> Result<(), PartialError> {
+        let body = self.body();
+        let none = OutlineError::NoSuchPage { object, page };
+        let of = body.object(object).ok_or(none)?;
+        let bad = |_| PartialError::BadPage { object, page };
+        let verified = verify_page(of.id, of.size, u64::from(page), claim).map_err(bad)?;
+        Ok(self.outlines.put(&of, verified)?)
+    }
+
+    /// A page of an object's outline, to be sent.
+    ///
+    /// # Errors
+    /// [`SourceError::Outline`].
+    pub fn page(&self, object: u32, page: u32) -> Result<Page, SourceError> {
+        let none = OutlineError::NoSuchPage { object, page };
+        let of = self.body().object(object).ok_or(none)?;
+        Ok(self.outlines.page(&of, page)?.page().clone())
     }
 
     /// What `chunk` must be, for [`VerifiedChunk::verify`].
@@ -160,8 +260,19 @@ impl Partial {
     /// # Errors
     /// [`PartialError::Outline`] when its page is missing.
     pub fn expected(&self, chunk: u64) -> Result<Expected, PartialError> {
-        let _ = chunk;
-        todo!()
+        let body = self.body();
+        let unread = Manifest::default();
+        let manifest = body.manifest.as_deref().unwrap_or(&unread);
+        let mut failed = None;
+        let hash = |object, index| {
+            let found = self.hash(&body, object, index);
+            found.map_err(|e| failed = Some(e)).ok()
+        };
+        let expected = body.layout.expected(body.content.id, manifest, chunk, hash);
+        expected.map_err(|e| match (e, failed) {
+            (NoCheck::NoHash { .. }, Some(e)) => e.into(),
+            _ => PartialError::NoSuchChunk(chunk),
+        })
     }
 
     /// Writes a chunk.
@@ -169,50 +280,53 @@ impl Partial {
     /// # Errors
     /// [`PartialError`]; the download can go on after [`PartialError::Full`].
     pub fn put<B: AsRef<[u8]>>(&self, chunk: &VerifiedChunk<B>) -> Result<Put, PartialError> {
-        let _ = chunk;
-        todo!()
+        let number = chunk.number();
+        if *chunk.expected() != self.expected(number)? {
+            return Err(PartialError::OtherContent(self.content().id));
+        }
+        self.put_checked(number, chunk.bytes())
     }
 
-    /// Reads a stored chunk, as [`Source::read`] does.
-    ///
-    /// # Errors
-    /// [`SourceError`].
-    pub fn read(
+    fn hash(
         &self,
-        chunk: u64,
-        first_unit: u16,
-        units: u16,
-        out: &mut [u8],
-    ) -> Result<usize, SourceError> {
-        let _ = (chunk, first_unit, units, out);
-        todo!()
+        body: &Body,
+        object: u32,
+        index: u64,
+    ) -> Result<skep_wire::chunk::ChunkHash, OutlineError> {
+        let none = OutlineError::NoSuchPage {
+            object,
+            page: page_of(index),
+        };
+        let object = body.object(object).ok_or(none)?;
+        self.outlines.hash(&object, index)
     }
 
-    /// Takes what verifies out of another local copy: an older version, or what was at the target
-    /// already. Returns the bytes that need not be fetched.
-    ///
-    /// # Errors
-    /// [`PartialError`]; a donor that cannot be read is none.
-    pub fn adopt(&self, donor: &Place, hashing: &Hashing<'_>) -> Result<u64, PartialError> {
-        let _ = (donor, hashing);
-        todo!()
+    fn extent(&self, chunk: u64) -> Result<Extent, PartialError> {
+        self.body()
+            .layout
+            .extent(chunk)
+            .ok_or(PartialError::NoSuchChunk(chunk))
     }
 
-    /// Makes it durable and gives it the target's name. With `overwrite` a file there is replaced, and
-    /// a folder too: files of the same path are replaced, all others are carried over.
-    ///
-    /// # Errors
-    /// [`PartialError::Exists`], [`PartialError::Incomplete`], or the disk's; it can be called again.
-    pub fn finish(&self, overwrite: bool, hashing: &Hashing<'_>) -> Result<Source, PartialError> {
-        let _ = (overwrite, hashing);
-        todo!()
+    fn body(&self) -> Arc<Body> {
+        Arc::clone(&self.body.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Removes all that was written, and nothing else.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn abandon(self) -> Result<(), PartialError> {
-        todo!()
+    fn set_body(&self, body: Body) {
+        self.outlines.set_slots(body.slots());
+        *self.body.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(body);
+    }
+
+    // A panic between two statements under these locks leaves nothing that is not checked later.
+    fn chunks(&self) -> MutexGuard<'_, Chunks> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn label(&self) -> MutexGuard<'_, Label> {
+        self.label.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn made(&self) -> MutexGuard<'_, RoaringBitmap> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use skep_wire::{
     CHUNK_BYTES, Layout,
     chunk::{Check, Expected},
     layout::Extent,
-    outline::{Outline, VerifiedPage, page_count, verify_page},
+    outline::{Outline, Page, page_count, verify_page},
     record::{Content, ContentKind},
 };
 use skep_world::{
@@ -22,7 +22,7 @@ use crate::{
     home::{self, Home},
     inventory::{Header, Inventory, Item},
     open_files::{Part, Scope},
-    outlines::{Object, OutlineError, Outlines, Slots},
+    outlines::{Object, OutlineError, Outlines, Slots, pages},
     place::Place,
     scan::hash_chunks,
     stamp::Stamp,
@@ -115,8 +115,8 @@ impl Source {
 
     /// How many files it has.
     #[must_use]
-    pub fn files(&self) -> u32 {
-        self.header.items
+    pub fn files(&self) -> u64 {
+        u64::from(self.header.items)
     }
 
     /// The numbering of its chunks.
@@ -164,8 +164,9 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError::Outline`]; missing and damaged pages are made again by [`Source::repair_outline`].
-    pub fn page(&self, object: u32, page: u64) -> Result<Arc<VerifiedPage>, SourceError> {
-        Ok(self.outlines.page(&self.object(object)?, page)?)
+    pub fn page(&self, object: u32, page: u32) -> Result<Page, SourceError> {
+        let verified = self.outlines.page(&self.object(object)?, page)?;
+        Ok(verified.page().clone())
     }
 
     /// What `chunk` must be.
@@ -249,7 +250,7 @@ impl Source {
     pub(crate) fn outline(&self, object: u32) -> Result<Option<Outline>, SourceError> {
         let object = self.object(object)?;
         let mut leaves = Vec::new();
-        for page in 0..page_count(object.size) {
+        for page in pages(object.size) {
             leaves.extend_from_slice(self.outlines.page(&object, page)?.leaves());
         }
         Ok(Outline::new(object.size, leaves))

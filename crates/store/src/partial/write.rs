@@ -1,0 +1,312 @@
+//! Writing chunks to the hidden file or folder, and reading them back.
+
+use std::{
+    io,
+    sync::{Arc, PoisonError},
+};
+
+use skep_wire::{CHUNK_BYTES, RelPath, chunk::chunk_count, layout::Extent, record::ContentKind};
+use skep_world::{File, disk::Open};
+
+use super::{
+    Partial, PartialError, Put,
+    body::{Body, load_manifest},
+    hidden, names,
+};
+use crate::{
+    extent::{Span, clip, extent_bytes, spans},
+    home,
+    open_files::Part,
+    source::SourceError,
+};
+
+impl Partial {
+    /// Reads a stored chunk, as [`crate::Source::read`] does.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn read(
+        &self,
+        chunk: u64,
+        first_unit: u16,
+        units: u16,
+        out: &mut [u8],
+    ) -> Result<usize, SourceError> {
+        if !self.is_stored(chunk) {
+            return Err(SourceError::NotStored(chunk));
+        }
+        let none = SourceError::NoSuchChunk(chunk);
+        let Some(extent) = self.body().layout.extent(chunk) else {
+            return Err(none);
+        };
+        let range = clip(extent_bytes(&extent), first_unit, units, out.len()).ok_or(none)?;
+        let mut done = 0;
+        for span in spans(&extent, &range) {
+            self.read_span(&span, &mut out[done..done + span.bytes])?;
+            done += span.bytes;
+        }
+        Ok(done)
+    }
+
+    /// Reads leaf `leaf` (chunk x 64 + unit): at most 16 KiB.
+    ///
+    /// # Errors
+    /// As [`Partial::read`].
+    pub fn leaf(&self, leaf: u64, out: &mut [u8]) -> Result<usize, SourceError> {
+        let (chunk, unit) = skep_wire::proof::leaf_place(leaf);
+        let unit = u16::try_from(unit).map_err(|_| SourceError::NoSuchChunk(chunk))?;
+        self.read(chunk, unit, 1, out)
+    }
+
+    pub(super) fn put_checked(&self, number: u64, bytes: &[u8]) -> Result<Put, PartialError> {
+        if !self.claim(number)? {
+            return Ok(Put::Already);
+        }
+        let result = self.write(number, bytes);
+        let mut chunks = self.chunks();
+        chunks.writing.remove(&number);
+        if result.is_ok() {
+            chunks.stored.insert(number);
+            // A hint that was not written costs a chunk after a crash, nothing now.
+            let _ = self.hint.mark(number, &chunks.stored);
+        }
+        drop(chunks);
+        self.written.notify_all();
+        result
+    }
+
+    /// Makes `number` ours to write; false if it is stored already.
+    fn claim(&self, number: u64) -> Result<bool, PartialError> {
+        let first = self.first_chunk();
+        let mut chunks = self.chunks();
+        loop {
+            if chunks.stored.contains(number) {
+                return Ok(false);
+            }
+            if number != first && !chunks.stored.contains(first) {
+                return Err(PartialError::SizeNotProven { first });
+            }
+            if chunks.writing.insert(number) {
+                return Ok(true);
+            }
+            chunks = self.written.wait(chunks).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn write(&self, number: u64, bytes: &[u8]) -> Result<Put, PartialError> {
+        if self.manifest().is_some() {
+            self.hidden_or_new()?;
+        }
+        match self.extent(number)? {
+            Extent::Piece { object, index, .. } => self.write_piece(object, index, bytes)?,
+            Extent::Run { objects } => self.write_run(&objects, bytes)?,
+        }
+        if !self.completes_head(number) {
+            return Ok(Put::Stored);
+        }
+        self.begin_folder()?;
+        Ok(Put::ManifestDone)
+    }
+
+    fn write_piece(&self, object: u32, index: u64, bytes: &[u8]) -> Result<(), PartialError> {
+        let file = self.large_file(object)?;
+        let size = self.body().object(object).map_or(0, |object| object.size);
+        if size > CHUNK_BYTES && index + 1 == chunk_count(size) {
+            // The last chunk has verified: the size is true, and worth its room on the disk.
+            file.reserve(size)?;
+        }
+        let offset = index * CHUNK_BYTES;
+        file.write_at(offset, bytes)?;
+        file.start_writeback(offset, bytes.len() as u64);
+        Ok(())
+    }
+
+    fn write_run(&self, objects: &[(u32, u32)], mut bytes: &[u8]) -> Result<(), PartialError> {
+        for (at, (object, len)) in objects.iter().enumerate() {
+            let (file, rest) = bytes.split_at(*len as usize);
+            bytes = rest;
+            if let Err(e) = self.write_small(*object, file) {
+                // The next attempt makes them anew.
+                objects[..at]
+                    .iter()
+                    .for_each(|(object, _)| drop(self.remove_object(*object)));
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a whole file of a folder.
+    fn write_small(&self, object: u32, bytes: &[u8]) -> Result<(), PartialError> {
+        let path = self.object_path(object)?;
+        let file = self.create(object, &path)?;
+        let result = file.write_at(0, bytes);
+        drop(file);
+        result.inspect_err(|_| drop(self.place.dir().remove_file(&path)))?;
+        Ok(())
+    }
+
+    /// The file of an object that comes in pieces, made with the first.
+    fn large_file(&self, object: u32) -> Result<Arc<dyn File>, PartialError> {
+        let mut failed = None;
+        let file = self.scope.get(Part::Object(object), || {
+            self.open_large(object).map_err(|e| {
+                failed = Some(e);
+                io::ErrorKind::Other.into()
+            })
+        });
+        file.map_err(|e| failed.unwrap_or_else(|| e.into()))
+    }
+
+    fn open_large(&self, object: u32) -> Result<Arc<dyn File>, PartialError> {
+        let body = self.body();
+        if object == 0 && body.content.kind == ContentKind::Folder {
+            let file = self.home.write(&home::manifest(body.content.id))?;
+            file.set_len(body.content.size)?;
+            return Ok(file);
+        }
+        if object == 0 {
+            let hidden = self.hidden_or_new()?;
+            return Ok(self.place.dir().open(&hidden, Open::Write)?);
+        }
+        let path = self.object_path(object)?;
+        // Under the lock, so that two pieces do not make the file twice.
+        let mut made = self.made();
+        if made.contains(object) {
+            return Ok(self.place.dir().open(&path, Open::Write)?);
+        }
+        let file = self.create(object, &path)?;
+        made.insert(object);
+        Ok(file)
+    }
+
+    /// Makes a file of a folder that was not there.
+    fn create(&self, object: u32, path: &RelPath) -> Result<Arc<dyn File>, PartialError> {
+        let dir = self.place.dir();
+        let mut file = dir.open(path, Open::CreateNew);
+        if let (Err(e), Some(parent)) = (&file, path.parent())
+            && e.kind() == io::ErrorKind::NotFound
+        {
+            self.check_hidden()?;
+            dir.make_dirs(&parent)?;
+            file = dir.open(path, Open::CreateNew);
+        }
+        file.map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => self.collides(object),
+            _ => e.into(),
+        })
+    }
+
+    /// Only another file of the same folder can be there: two names, one to the file system.
+    fn collides(&self, object: u32) -> PartialError {
+        let body = self.body();
+        let Some((manifest, file)) = body.manifest.as_ref().and_then(|m| Some((m, m.file(object)?))) else {
+            return PartialError::Exists(self.place.host_path().display().to_string());
+        };
+        let folded = file.path.as_str().to_lowercase();
+        let mut others = manifest.entries().iter().map(|entry| &entry.path);
+        match others.find(|path| *path != file.path && path.as_str().to_lowercase() == folded) {
+            Some(other) => PartialError::Collision(other.clone(), file.path.clone()),
+            None => PartialError::Exists(file.path.to_string()),
+        }
+    }
+
+    /// Where a file of the content lies, as a path of the place's folder.
+    pub(super) fn object_path(&self, object: u32) -> Result<RelPath, PartialError> {
+        let hidden = self.hidden()?;
+        match self
+            .body()
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.file(object).map(|f| f.path.clone()))
+        {
+            Some(path) => below(&hidden, &path),
+            None => Ok(hidden),
+        }
+    }
+
+    pub(super) fn remove_object(&self, object: u32) -> Result<(), PartialError> {
+        self.scope.forget(Part::Object(object));
+        match self.place.dir().remove_file(&self.object_path(object)?) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `number` is the last that was missing of a folder's manifest.
+    fn completes_head(&self, number: u64) -> bool {
+        let body = self.body();
+        let head = body.layout.head_chunks();
+        if body.is_known() || number >= head {
+            return false;
+        }
+        let chunks = self.chunks();
+        let stored = chunks.stored.range_cardinality(0..head);
+        stored + u64::from(!chunks.stored.contains(number)) == head
+    }
+
+    /// The manifest is whole: makes the folder.
+    pub(super) fn begin_folder(&self) -> Result<(), PartialError> {
+        let content = self.content();
+        let lost = || PartialError::Lost(home::manifest(content.id).to_string());
+        let manifest = load_manifest(&self.home, content)?.ok_or_else(lost)?;
+        let hidden = self.hidden_or_new()?;
+        if let Some((a, b)) = names::collision(&**self.place.dir(), &hidden, &manifest)? {
+            return Err(PartialError::Collision(a, b));
+        }
+        self.set_body(Body::folder(content, manifest));
+        Ok(())
+    }
+
+    /// Where the hidden file or folder lies.
+    pub(super) fn hidden(&self) -> Result<RelPath, PartialError> {
+        match &self.label().hidden {
+            Some(name) => Ok(self.target.beside(name)?),
+            None => Err(PartialError::Lost(self.place.host_path().display().to_string())),
+        }
+    }
+
+    fn hidden_or_new(&self) -> Result<RelPath, PartialError> {
+        let mut label = self.label();
+        if label.hidden.is_none() {
+            let note = |label: &_| self.hint.label(label);
+            *label = hidden::make(&**self.place.dir(), &self.target, &label, note)?;
+        }
+        drop(label);
+        self.hidden()
+    }
+
+    /// That what has our hidden name is what we made.
+    pub(super) fn check_hidden(&self) -> Result<RelPath, PartialError> {
+        let path = self.hidden()?;
+        let inode = self.label().inode;
+        match self.place.dir().stat(&path) {
+            Ok(stat) if stat.inode == inode => Ok(path),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
+            _ => Err(PartialError::Lost(path.to_string())),
+        }
+    }
+
+    pub(super) fn read_span(&self, span: &Span, out: &mut [u8]) -> io::Result<()> {
+        let file = self
+            .scope
+            .get(Part::Object(span.object), || self.open_to_read(span.object))?;
+        file.read_exact_at(span.offset, out)
+    }
+
+    fn open_to_read(&self, object: u32) -> io::Result<Arc<dyn File>> {
+        let body = self.body();
+        if object == 0 && body.content.kind == ContentKind::Folder {
+            return self.home.write(&home::manifest(body.content.id));
+        }
+        let path = self.object_path(object).map_err(io::Error::other)?;
+        // Also for writing: a piece may be written to the same open file.
+        self.place.dir().open(&path, Open::Write)
+    }
+}
+
+pub(super) fn below(folder: &RelPath, path: &RelPath) -> Result<RelPath, PartialError> {
+    folder
+        .join(path)
+        .map_err(|e| PartialError::Io(io::Error::new(io::ErrorKind::InvalidFilename, e)))
+}
