@@ -113,18 +113,19 @@ pub trait Dir: Send + Sync {
     fn set_executable(&self, path: &RelPath, executable: bool) -> io::Result<()>;
     /// Makes the names in `path` (none: in this folder itself) durable.
     fn sync(&self, path: Option<&RelPath>) -> io::Result<()>;
-    /// Makes everything in `path` and beneath it durable, names and contents. May sync more than that:
-    /// the real disk syncs the file system, which costs as much for ten thousand files as for one.
+    /// Makes everything beneath `path` (none: beneath this folder) durable, contents and names; it
+    /// may make more durable than that. Names that are no [`RelPath`] are left out.
     fn sync_tree(&self, path: Option<&RelPath>) -> io::Result<()> {
         for entry in self.list(path)? {
-            let name = entry.name.to_str().and_then(|name| RelPath::parse(name).ok());
-            let not_ours = || io::Error::new(io::ErrorKind::InvalidFilename, "not a name of ours");
-            let name = name.ok_or_else(not_ours)?;
-            let inner = path.map_or_else(|| Ok(name.clone()), |path| path.join(&name));
-            let inner = inner.map_err(io::Error::other)?;
+            let Some(name) = entry.name.to_str().and_then(|name| RelPath::parse(name).ok()) else {
+                continue;
+            };
+            let below = path
+                .map_or(Ok(name.clone()), |path| path.join(&name))
+                .map_err(io::Error::other)?;
             match entry.kind {
-                Kind::Dir => self.sync_tree(Some(&inner))?,
-                Kind::File => self.open(&inner, Open::Read)?.sync()?,
+                Kind::File => self.open(&below, Open::Read)?.sync()?,
+                Kind::Dir => self.sync_tree(Some(&below))?,
                 Kind::Symlink | Kind::Other => {}
             }
         }
@@ -149,7 +150,8 @@ pub trait File: Send + Sync {
     fn reserve(&self, size: u64) -> io::Result<()>;
     /// Makes contents and length durable.
     fn sync(&self) -> io::Result<()>;
-    /// Starts writing to disk what was written between `offset` and `offset + bytes`, without waiting; a hint.
+    /// Starts writing to disk what was written between `offset` and `offset + bytes`, without waiting; a
+    /// hint, best given for some mebibytes at a time.
     fn start_writeback(&self, offset: u64, bytes: u64);
     /// What is known of it.
     fn stat(&self) -> io::Result<Stat>;

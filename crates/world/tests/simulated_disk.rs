@@ -75,6 +75,27 @@ fn power_cuts_keep_what_was_synced_and_kills_keep_everything() {
 }
 
 #[test]
+fn a_synced_tree_outlives_the_power() {
+    let (disk, dir) = disk_and_dir();
+    dir.make_dirs(&path("tree/deep/empty")).unwrap();
+    for name in ["tree/a", "tree/deep/b", "beside"] {
+        dir.open(&path(name), Open::CreateNew)
+            .unwrap()
+            .write_at(0, b"x")
+            .unwrap();
+    }
+    dir.sync_tree(Some(&path("tree"))).unwrap();
+    dir.sync(None).unwrap();
+    disk.crash(Crash::Power);
+    let read = |name: &str| disk.read(&Path::new("/home").join(name)).unwrap();
+    assert_eq!(
+        [read("tree/a"), read("tree/deep/b"), read("beside")],
+        [&b"x"[..], b"x", b""]
+    );
+    assert!(disk.dir(Path::new("/home/tree/deep/empty")).is_ok());
+}
+
+#[test]
 fn handles_and_locks_end_with_a_crash() {
     let (disk, dir) = disk_and_dir();
     let file = dir.open(&path("a"), Open::CreateNew).unwrap();

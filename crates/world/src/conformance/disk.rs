@@ -395,6 +395,9 @@ pub fn listing(ground: &impl Ground) {
     }
     dir.make_dirs(&path("a!/inner")).unwrap();
     ground.symlink(&ground.root().join("a~"), Path::new("a"));
+    dir.sync_tree(None).unwrap();
+    dir.sync_tree(Some(&path("a!"))).unwrap();
+    assert!(dir.sync_tree(Some(&path("a~"))).is_err());
     let file = |name: &str| (name.to_owned(), Kind::File);
     let expected = [
         file("B"),

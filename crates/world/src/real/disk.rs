@@ -190,6 +190,7 @@ impl crate::Dir for Dir {
         self.with_folder(path, |folder| Ok(fsync(folder)?))
     }
 
+    /// One call, however many files there are.
     #[cfg(target_os = "linux")]
     fn sync_tree(&self, path: Option<&RelPath>) -> io::Result<()> {
         self.with_folder(path, |folder| Ok(rustix::fs::syncfs(folder)?))
