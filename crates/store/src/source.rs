@@ -5,7 +5,7 @@
 use std::{io, sync::Arc};
 
 use skep_wire::{
-    CHUNK_BYTES, Layout,
+    Layout,
     chunk::{Check, Expected},
     layout::Extent,
     outline::{Outline, Page, page_count, verify_page},
@@ -204,7 +204,7 @@ impl Source {
     /// [`SourceError::Changed`] if it does not verify.
     pub fn check_chunk(&self, chunk: u64, buffer: &mut Vec<u8>) -> Result<(), SourceError> {
         let expected = self.expected(chunk)?;
-        buffer.resize(CHUNK_BYTES as usize, 0);
+        buffer.resize(self.layout.chunk_bytes(chunk).unwrap_or(0) as usize, 0);
         let bytes = self.read(chunk, 0, u16::MAX, buffer)?;
         if expected.check.holds(&buffer[..bytes]) {
             return Ok(());

@@ -1,5 +1,7 @@
 //! Downloads on the real disk, from a publisher's files to the finished copy.
 
+#![allow(clippy::unwrap_used)]
+
 mod rig;
 
 use std::{fs, path::PathBuf, sync::Arc};

@@ -216,7 +216,7 @@ impl Partial {
     fn verify_chunk(&self, chunk: u64, buffer: &mut Vec<u8>) -> Result<bool, PartialError> {
         let extent = self.extent(chunk)?;
         let len = extent_bytes(&extent);
-        buffer.resize(len.min(CHUNK_BYTES as u32) as usize, 0);
+        buffer.resize(len as usize, 0);
         let mut done = 0;
         for span in spans(&extent, &(0..len)) {
             let end = done + span.bytes;
