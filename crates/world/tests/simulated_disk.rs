@@ -98,11 +98,14 @@ fn a_synced_tree_outlives_the_power() {
 #[test]
 fn handles_and_locks_end_with_a_crash() {
     let (disk, dir) = disk_and_dir();
+    let of_a_program = disk.until_crash();
+    of_a_program.dir(Path::new("/home")).unwrap();
     let file = dir.open(&path("a"), Open::CreateNew).unwrap();
     let held = dir.lock(&path("lock")).unwrap();
     dir.sync(None).unwrap();
     disk.crash(Crash::Kill);
     assert!(file.write_at(0, b"late").is_err());
+    assert!(of_a_program.dir(Path::new("/home")).is_err());
     assert!(dir.open(&path("b"), Open::CreateNew).is_err());
     let dir = disk.dir(Path::new("/home")).unwrap();
     let again = dir.lock(&path("lock")).unwrap();

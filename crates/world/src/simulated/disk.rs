@@ -48,6 +48,8 @@ pub enum Fault {
 #[derive(Clone)]
 pub struct Disk {
     state: Arc<Mutex<State>>,
+    /// The life that it ends with; none: it is the owner's.
+    life: Option<u64>,
 }
 
 impl Default for Disk {
@@ -68,6 +70,17 @@ impl Disk {
     pub fn traced(place: &str, trace: Trace) -> Self {
         Self {
             state: Arc::new(Mutex::new(State::new(place, trace))),
+            life: None,
+        }
+    }
+
+    /// The same disk, for programs that start now: with the next crash it is dead to them.
+    #[must_use]
+    pub fn until_crash(&self) -> Self {
+        let life = Some(self.state().life);
+        Self {
+            state: Arc::clone(&self.state),
+            life,
         }
     }
 
@@ -166,6 +179,13 @@ impl Disk {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
+
+    fn begin(&self, what: &str, path: &Path) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        state.alive(self.life.unwrap_or(state.life))?;
+        state.begin(what, format_args!("{}", path.display()))?;
+        Ok(state)
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -174,28 +194,24 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 impl crate::Disk for Disk {
     fn dir(&self, path: &Path) -> io::Result<Arc<dyn crate::Dir>> {
-        let mut state = self.state();
-        state.begin("dir", format_args!("{}", path.display()))?;
+        let mut state = self.begin("dir", path)?;
         let (ino, path) = state.follow(path)?;
         Ok(Arc::new(Dir::new(&self.state, &mut state, ino, path)?))
     }
 
     fn make_dir(&self, path: &Path) -> io::Result<Arc<dyn crate::Dir>> {
-        let mut state = self.state();
-        state.begin("make_dir", format_args!("{}", path.display()))?;
+        let mut state = self.begin("make_dir", path)?;
         let (ino, path) = state.make_durable_dir(path)?;
         Ok(Arc::new(Dir::new(&self.state, &mut state, ino, path)?))
     }
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut state = self.state();
-        state.begin("canonical", format_args!("{}", path.display()))?;
+        let state = self.begin("canonical", path)?;
         Ok(state.follow(path)?.1)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        let mut state = self.state();
-        state.begin("free_bytes", format_args!("{}", path.display()))?;
+        let state = self.begin("free_bytes", path)?;
         Ok(state.free_blocks() * contents::BLOCK)
     }
 }

@@ -90,13 +90,13 @@ impl Machine {
         World {
             clock,
             entropy: Arc::new(Entropy::seeded(self.seeds.next_u64())),
-            disk: Arc::new(self.disk.clone()),
+            disk: Arc::new(self.disk.until_crash()),
             network: Arc::new(self.universe.net.host(self.ip)),
             work: Arc::new(Work),
         }
     }
 
-    /// Ends all programs on it. Whoever runs them drops them first.
+    /// Ends all programs on it. What still runs of them can do nothing any more, and is to be dropped.
     pub fn crash(&self, how: Crash) {
         self.disk.crash(how);
         self.universe.net.crash(self.ip);

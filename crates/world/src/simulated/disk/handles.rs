@@ -39,9 +39,7 @@ impl Handle {
     /// The disk, if the operation is not to fail.
     fn begin(&self, what: &str, about: fmt::Arguments<'_>) -> io::Result<MutexGuard<'_, State>> {
         let mut state = lock(&self.state);
-        if state.life != self.life {
-            return Err(io::Error::other("the machine crashed since this was opened"));
-        }
+        state.alive(self.life)?;
         state.begin(what, about)?;
         Ok(state)
     }

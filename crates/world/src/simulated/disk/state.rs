@@ -61,6 +61,15 @@ impl State {
         self.trace.note(&self.place, &format!("{what} {about}"), &[]);
     }
 
+    /// An error if that life is over.
+    pub(super) fn alive(&self, life: u64) -> io::Result<()> {
+        if life == self.life {
+            Ok(())
+        } else {
+            Err(io::Error::other("the machine crashed since this was opened"))
+        }
+    }
+
     /// Counts an operation; an error if it is to fail.
     pub(super) fn begin(&mut self, what: &str, about: fmt::Arguments<'_>) -> io::Result<()> {
         self.note(what, about);
