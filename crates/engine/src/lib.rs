@@ -3,5 +3,6 @@
 //! There is no clock, no I/O and no async here, and no hash order can be observed: the time and
 //! randomness come in, effects go out, and the caller does them. The same input gives the same output.
 
+pub mod bucket;
 pub mod index;
 pub mod swarm;
