@@ -1,1 +1,28 @@
-//! To be written.
+//! The peer: publishes, serves, fetches and holds contents, and is asked over a local API.
+//!
+//! This crate puts the pure parts (`skep-engine`) and the parts with effects (`skep-net`,
+//! `skep-store`, `skep-ledger`) together. Decisions that can be made without I/O are not made here.
+//! It never prints, reads the environment or exits, and has no clock or disk but its [`World`]'s.
+//!
+//! [`World`]: skep_world::World
+
+mod announce;
+pub mod api;
+pub mod catalog;
+pub mod config;
+mod core;
+pub mod fetch;
+pub mod home;
+pub mod join;
+mod limit;
+mod links;
+pub mod node;
+pub mod publish;
+mod serve;
+pub mod session;
+mod shelf;
+pub mod trust;
+mod watch;
+
+pub use config::Config;
+pub use node::{LeaveError, Node, StartError};

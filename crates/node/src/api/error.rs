@@ -1,0 +1,223 @@
+//! Errors as people and scripts see them: a kind that does not change, a sentence, and what to do.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use skep_store::scan::ScanError;
+use skep_wire::message::Reason;
+
+use super::types::ErrorBody;
+use crate::{
+    announce::AnnounceError,
+    fetch::GetError,
+    home::HomeError,
+    join::JoinError,
+    node::{LeaveError, StartError},
+    publish::ShareError,
+    session::SessionError,
+};
+
+impl IntoResponse for ErrorBody {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, Json(self)).into_response()
+    }
+}
+
+fn body(kind: &str, message: impl ToString, hint: &str) -> ErrorBody {
+    ErrorBody {
+        kind: kind.to_owned(),
+        message: message.to_string(),
+        hint: hint.to_owned(),
+    }
+}
+
+const WAIT: &str = "it reconnects by itself: see `skep status`, and whether the coordinator runs";
+
+/// The kind and hint of a denial.
+fn denial(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
+        Reason::NotAllowed => ("not_allowed", "ask the network's admin for a ticket"),
+        Reason::Revoked => (
+            "revoked",
+            "ask the network's admin; a revoked peer needs a new home to join again",
+        ),
+        Reason::Expired => ("expired", "ask for a new ticket: `skep invite`"),
+        Reason::BadTicket => (
+            "bad_ticket",
+            "each ticket works once: ask for a new one with `skep invite`",
+        ),
+        Reason::NameInUse => ("name_in_use", "choose another with --name"),
+        Reason::Full => ("full", "the coordinator was started with --max-peers"),
+        Reason::RoleTooWide => (
+            "role_too_wide",
+            "ask for a ticket with a wider --role, or join with a narrower one",
+        ),
+        Reason::NotFound => ("not_found", "`skep ls` shows what there is"),
+        Reason::Changed => ("changed", ""),
+        Reason::Ambiguous => ("ambiguous", "say PEER/NAME, or the id"),
+        Reason::Stale => ("stale", "another device may publish with the same key"),
+        Reason::NotVerified => ("not_verified", "check the files"),
+        Reason::Busy => ("busy", "try again in a moment"),
+        Reason::BadRequest => ("bad_request", "the two sides may be of different versions"),
+        Reason::Internal => ("internal", "the log of the other side says more"),
+    }
+}
+
+impl From<SessionError> for ErrorBody {
+    fn from(error: SessionError) -> Self {
+        match &error {
+            SessionError::Refused { reason, .. } => {
+                let (kind, hint) = denial(*reason);
+                body(kind, &error, hint)
+            }
+            SessionError::Disconnected(_) | SessionError::Failed(_) => body("not_connected", &error, WAIT),
+        }
+    }
+}
+
+impl From<LeaveError> for ErrorBody {
+    fn from(error: LeaveError) -> Self {
+        let LeaveError::Session(error) = error;
+        let hint = "`skep leave --force` leaves without telling the coordinator";
+        ErrorBody {
+            hint: hint.to_owned(),
+            ..Self::from(error)
+        }
+    }
+}
+
+impl From<ShareError> for ErrorBody {
+    fn from(error: ShareError) -> Self {
+        let message = error.to_string();
+        match error {
+            ShareError::Path { .. } => body("not_readable", message, "check the path and its permissions"),
+            ShareError::NotAFile(_) => body("not_a_file", message, "share a file or a folder"),
+            ShareError::Name { .. } => body("bad_name", message, "give it another with --name"),
+            ShareError::NoSuchPeer(_) => body("no_such_peer", message, "`skep peers` shows who there is"),
+            ShareError::TooManyPeers => body("too_many", message, "share it with everyone"),
+            ShareError::NotPublished(_) => {
+                body("not_found", message, "`skep ls --local` shows what it publishes")
+            }
+            ShareError::Scan(ScanError::Stopped(_)) => body("interrupted", "the share was interrupted", ""),
+            ShareError::Scan(ScanError::Home(_)) => body("home", message, "check the disk of the home"),
+            ShareError::Scan(_) => body("not_readable", message, "check the path and its permissions"),
+            ShareError::NotAnnounced {
+                source: AnnounceError::Session(source),
+                ..
+            } => {
+                let hint = match &source {
+                    SessionError::Refused { reason, .. } => denial(*reason).1,
+                    _ => "it is announced as soon as the coordinator can be reached",
+                };
+                ErrorBody {
+                    message,
+                    hint: hint.to_owned(),
+                    ..Self::from(source)
+                }
+            }
+            ShareError::NotAnnounced { .. } | ShareError::Catalog(_) => {
+                body("home", message, "check the disk of the home")
+            }
+            ShareError::Session(source) => source.into(),
+        }
+    }
+}
+
+impl From<GetError> for ErrorBody {
+    fn from(error: GetError) -> Self {
+        let message = error.to_string();
+        match error {
+            GetError::NotWanted(_) => body("bad_name", message, "`skep ls` shows what there is"),
+            GetError::NotFound(_) => body("not_found", message, "`skep ls` shows what there is"),
+            GetError::Ambiguous { .. } => body("ambiguous", message, "say PEER/NAME, or the id"),
+            GetError::NoSuchPart { .. } => body(
+                "not_found",
+                message,
+                "get the folder without the part to see what is in it",
+            ),
+            GetError::KeyChanged { .. } => body(
+                "key_changed",
+                message,
+                "if you know that the peer has a new key, get it by its id; else ask the network's admin",
+            ),
+            GetError::RolledBack { .. } => body(
+                "rolled_back",
+                message,
+                "the coordinator may have been restored from an old copy; get it by its id if you want the old state",
+            ),
+            GetError::OtherNetwork => body(
+                "other_network",
+                message,
+                "join that network first, with a home of its own",
+            ),
+            GetError::NoSuchPeer(_) => body("no_such_peer", message, "`skep peers` shows who there is"),
+            GetError::NoHolders(_) => body(
+                "no_holders",
+                message,
+                "try again when one of them is; `skep peers` shows who is there",
+            ),
+            GetError::Stuck { .. } => body(
+                "no_holders",
+                message,
+                "what has come is kept: run the same command again later",
+            ),
+            GetError::Exists(_) => body("exists", message, "give another path with -o, or --overwrite it"),
+            GetError::AlreadyRunning(_) => body("busy", message, "wait for it, or give another path with -o"),
+            GetError::Target { .. } => body("not_writable", message, "give another path with -o"),
+            GetError::Full(_) => body(
+                "disk_full",
+                message,
+                "make room and run the same command again: what has come is kept",
+            ),
+            GetError::Store { .. } | GetError::Source(_) => body(
+                "not_stored",
+                message,
+                "check the disk, and run the same command again",
+            ),
+            GetError::Session(source) => source.into(),
+            GetError::Catalog(_) => body("home", message, "check the disk of the home"),
+        }
+    }
+}
+
+impl From<StartError> for ErrorBody {
+    fn from(error: StartError) -> Self {
+        let message = error.to_string();
+        match error {
+            StartError::Home(HomeError::InUse(_)) => body(
+                "in_use",
+                message,
+                "a peer runs already: `skep status`; or give this one a --home of its own",
+            ),
+            StartError::Home(_)
+            | StartError::Catalog(_)
+            | StartError::Ledger(_)
+            | StartError::Store { .. } => body("home", message, "check the home's disk and permissions"),
+            StartError::NoNetwork(_) => body(
+                "no_network",
+                message,
+                "ask for a ticket (`skep invite` at the coordinator) and run `skep up --join TICKET`",
+            ),
+            StartError::Join(JoinError::Denied { reason, .. }) | StartError::Denied { reason, .. } => {
+                let (kind, hint) = denial(reason);
+                body(kind, message, hint)
+            }
+            StartError::Join(JoinError::Expired) => {
+                body("expired", message, "ask for a new ticket: `skep invite`")
+            }
+            StartError::Join(JoinError::WrongCoordinator(_)) => body(
+                "wrong_coordinator",
+                message,
+                "the address belongs to somebody else now, or somebody is in between: ask for a new ticket",
+            ),
+            StartError::Join(_) => body(
+                "not_connected",
+                message,
+                "check that the coordinator runs and can be reached from here",
+            ),
+            StartError::Listen { .. } => body("listen", message, "give another address with --listen"),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The local API: JSON over HTTP on a Unix socket in the home, for the command line and scripts.
+//!
+//! Whoever can open the socket may do all of it: its mode is 0600.
+//! Long work answers with one JSON object per line; going away stops it.
+
+mod error;
+pub mod types;
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http_body_util::channel::{Channel, Sender};
+use serde::{Deserialize, Serialize};
+use tokio::{net::UnixListener, sync::watch, time};
+use tokio_util::sync::CancellationToken;
+
+use self::types::{ErrorBody, Event, GetRequest, Progress, ShareRequest, UnshareRequest};
+use crate::{Node, publish::Scanning};
+
+/// The socket's name in the home.
+pub const SOCKET: &str = "api.sock";
+/// How often long work tells how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Api {
+    node: Node,
+    /// Cancelled when somebody wants the peer to stop.
+    stop: CancellationToken,
+}
+
+/// Makes the socket: a new file of mode 0600, in the place of one that a dead process left.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn bind(socket: &std::path::Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves the API of `node` until `stop`; a request to stop cancels `stop`.
+///
+/// # Errors
+/// When the socket fails.
+pub async fn serve(node: Node, listener: UnixListener, stop: CancellationToken) -> io::Result<()> {
+    let router = router(Api {
+        node,
+        stop: stop.clone(),
+    });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v1/ready", get(ready))
+        .route("/v1/status", get(status))
+        .route("/v1/peers", get(peers))
+        .route("/v1/shares", get(shares))
+        .route("/v1/share", post(share))
+        .route("/v1/unshare", post(unshare))
+        .route("/v1/get", post(download))
+        .route("/v1/downloads", get(downloads))
+        .route("/v1/leave", post(leave))
+        .route("/v1/stop", post(stop))
+        .fallback(nothing_here)
+        .with_state(api)
+}
+
+async fn ready(State(api): State<Api>) -> Response {
+    Json(api.node.ready()).into_response()
+}
+
+async fn status(State(api): State<Api>) -> Response {
+    Json(api.node.status()).into_response()
+}
+
+async fn downloads(State(api): State<Api>) -> Response {
+    Json(api.node.downloads()).into_response()
+}
+
+async fn peers(State(api): State<Api>) -> Result<Response, ErrorBody> {
+    Ok(Json(api.node.peers().await?).into_response())
+}
+
+/// `?words=a+b` searches, `?local=true` lists what is here.
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(default)]
+    words: String,
+    #[serde(default)]
+    local: bool,
+}
+
+async fn shares(State(api): State<Api>, Query(listing): Query<Listing>) -> Result<Response, ErrorBody> {
+    if listing.local {
+        return Ok(Json(api.node.local_shares()).into_response());
+    }
+    let words = listing.words.split_whitespace().map(str::to_owned).collect();
+    Ok(Json(api.node.shares(words).await?).into_response())
+}
+
+async fn share(State(api): State<Api>, Json(request): Json<ShareRequest>) -> Response {
+    let scanning = Arc::new(Scanning::default());
+    let (tell, told) = watch::channel(Progress::default());
+    let work = async move {
+        let _stopped_when_dropped = scanning.clone().stop_on_drop();
+        let telling = scanning.tell(&tell);
+        tokio::select! {
+            biased;
+            done = api.node.share(request, scanning.clone()) => done.map_err(ErrorBody::from),
+            never = telling => match never {},
+        }
+    };
+    stream(work, told)
+}
+
+async fn unshare(State(api): State<Api>, Json(request): Json<UnshareRequest>) -> Result<Response, ErrorBody> {
+    api.node.unshare(&request.name).await?;
+    Ok(Json(serde_json::json!({})).into_response())
+}
+
+async fn download(State(api): State<Api>, Json(request): Json<GetRequest>) -> Response {
+    let (tell, told) = watch::channel(Progress::default());
+    let work = async move { api.node.get(request, tell).await.map_err(ErrorBody::from) };
+    stream(work, told)
+}
+
+/// `?force=true` leaves even if the coordinator cannot be told.
+#[derive(Deserialize)]
+struct Leaving {
+    #[serde(default)]
+    force: bool,
+}
+
+async fn leave(State(api): State<Api>, Query(leaving): Query<Leaving>) -> Result<Response, ErrorBody> {
+    api.node.leave(leaving.force).await?;
+    api.stop.cancel();
+    Ok(Json(serde_json::json!({})).into_response())
+}
+
+async fn stop(State(api): State<Api>) -> Response {
+    api.stop.cancel();
+    Json(serde_json::json!({})).into_response()
+}
+
+async fn nothing_here() -> Response {
+    let body = ErrorBody {
+        kind: "not_found".to_owned(),
+        message: "the local API has nothing at this path".to_owned(),
+        hint: "the program and the running peer may be of different versions".to_owned(),
+    };
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+/// Answers with a line of JSON for each event of `work`, and stops it when nobody reads them.
+fn stream<T: Serialize + Send + 'static>(
+    work: impl Future<Output = Result<T, ErrorBody>> + Send + 'static,
+    progress: watch::Receiver<Progress>,
+) -> Response {
+    let (lines, body) = Channel::<Bytes, io::Error>::new(16);
+    tokio::spawn(tell_all(work, progress, lines));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response()
+}
+
+async fn tell_all<T: Serialize>(
+    work: impl Future<Output = Result<T, ErrorBody>>,
+    progress: watch::Receiver<Progress>,
+    mut lines: Sender<Bytes, io::Error>,
+) {
+    let mut work = std::pin::pin!(work);
+    let mut tick = time::interval(TELL_EVERY);
+    let last = loop {
+        tokio::select! {
+            biased;
+            done = &mut work => break done,
+            _ = tick.tick() => {
+                let now = progress.borrow().clone();
+                if lines.send_data(line(&Event::<()>::Progress(now))).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    let last = match last {
+        Ok(done) => line(&Event::Done(done)),
+        Err(error) => line(&Event::<()>::Error(error)),
+    };
+    // Whoever asked may be gone; the work is done all the same.
+    let _ = lines.send_data(last).await;
+}
+
+fn line<T: Serialize>(event: &Event<T>) -> Bytes {
+    let mut text = serde_json::to_vec(event).expect("events are JSON");
+    text.push(b'\n');
+    text.into()
+}

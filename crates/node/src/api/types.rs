@@ -1,0 +1,235 @@
+//! The JSON of the local API: what the command line and scripts see. Field names are a contract.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use skep_wire::{
+    message::Presence,
+    record::{ContentKind, Role},
+};
+
+/// One line of a long answer: newline-delimited JSON objects, the last is `done` or `error`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event<T> {
+    /// How far it is.
+    Progress(Progress),
+    /// Finished.
+    Done(T),
+    /// Failed.
+    Error(ErrorBody),
+}
+
+/// A running peer, as `ready` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// `host:port` it listens on.
+    pub listen: String,
+    /// Its name in the network.
+    pub name: String,
+    /// Its key.
+    pub id: String,
+    /// The network's key.
+    pub network: String,
+    /// `host:port` of the local HTTP API, if opened on loopback.
+    pub api: Option<String>,
+    /// Whether the network knew it already.
+    pub returning: bool,
+}
+
+/// How far a share or a download is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes done.
+    pub bytes: u64,
+    /// Bytes in all; 0 while unknown.
+    pub total: u64,
+    /// Bytes per second, lately.
+    pub rate: u64,
+    /// Holders in use.
+    pub holders: usize,
+    /// What it is doing, for people: `reading`, `verifying`, `downloading`, `writing`.
+    pub state: String,
+}
+
+/// Why a request failed: `kind` for programs, the others for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// A word that does not change, e.g. `not_found`.
+    pub kind: String,
+    /// One sentence: what failed, about what.
+    pub message: String,
+    /// What to do next; may be empty.
+    pub hint: String,
+}
+
+/// `POST /v1/share`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareRequest {
+    /// Absolute path of the file or folder.
+    pub path: PathBuf,
+    /// Name to give it; none: its file name.
+    pub name: Option<String>,
+    /// Names of the peers it is for; empty: everyone.
+    #[serde(default)]
+    pub to: Vec<String>,
+}
+
+/// The end of a share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareDone {
+    /// The share's name.
+    pub name: String,
+    /// The content's id.
+    pub id: String,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Files in it.
+    pub files: u64,
+    /// A link that gets it.
+    pub link: String,
+    /// What could not be shared, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A path that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Which, as people may see it.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// `POST /v1/unshare`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnshareRequest {
+    /// The share's name.
+    pub name: String,
+}
+
+/// `POST /v1/get`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetRequest {
+    /// `NAME`, `PEER/NAME`, an id or a link, and for a folder `/SUB/PATH` behind it.
+    pub what: String,
+    /// Absolute path of the target, as `cp` takes it: an existing folder takes the download inside it.
+    pub output: PathBuf,
+    /// Only from this peer.
+    pub from: Option<String>,
+    /// Whether an existing target may be replaced.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+/// The end of a download.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GetDone {
+    /// The content's id.
+    pub id: String,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Bytes that crossed the network.
+    pub fetched: u64,
+    /// Seconds until all bytes were verified and written.
+    pub verified_seconds: f64,
+    /// Seconds until they were durable under the final name.
+    pub seconds: f64,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes by holder's name.
+    pub from: BTreeMap<String, u64>,
+}
+
+/// A peer of the network: a row of `peers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerLine {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub id: String,
+    /// Its role.
+    pub role: Role,
+    /// Whether it is there.
+    pub state: Presence,
+    /// Whether others can dial it.
+    pub reachable: bool,
+    /// Bytes it offers to others.
+    pub capacity: u64,
+    /// Bytes of that in use.
+    pub used: u64,
+    /// Seconds since 1970.
+    pub last_seen: u64,
+}
+
+/// A share of the network: a row of `ls` and `search`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareLine {
+    /// Its name.
+    pub name: String,
+    /// The content's id.
+    pub id: String,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// File or folder.
+    pub kind: ContentKind,
+    /// Name of who publishes it.
+    pub publisher: String,
+    /// Verified holders online.
+    pub holders: u32,
+    /// Where it lies on this machine, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+/// A transfer that is going on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransferLine {
+    /// Counts this process's downloads up from 1.
+    pub number: u64,
+    /// What was asked for.
+    pub name: String,
+    /// The content's id.
+    pub id: String,
+    /// Where it goes.
+    pub path: PathBuf,
+    /// How far.
+    pub progress: Progress,
+}
+
+/// `GET /v1/status`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub id: String,
+    /// The network's key.
+    pub network: String,
+    /// Its role.
+    pub role: Role,
+    /// `host:port` of the coordinator.
+    pub coordinator: String,
+    /// Whether it is connected to it now.
+    pub connected: bool,
+    /// `host:port` it listens on.
+    pub listen: String,
+    /// Whether others can dial it; none: not known yet.
+    pub reachable: Option<bool>,
+    /// `host:port` others dial.
+    pub address: Option<String>,
+    /// Bytes it offers to others.
+    pub capacity: u64,
+    /// Bytes of that in use.
+    pub used: u64,
+    /// Shares it publishes.
+    pub shares: usize,
+    /// Contents it holds.
+    pub holdings: usize,
+    /// Bytes served to others since it started.
+    pub served: u64,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// What is being downloaded.
+    pub transfers: Vec<TransferLine>,
+}

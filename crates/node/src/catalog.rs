@@ -1,0 +1,251 @@
+//! What this peer must not forget: its membership, what it publishes and holds, and whom it has seen.
+//!
+//! Facts in a [`FactStore`], mirrored in memory. A change is in the mirror once it is durable. What
+//! the contents are made of (outlines, stamps) is kept by `skep-store`; here is only where they lie.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use skep_ledger::{Change, CommitError, Epoch, FactStore, LoadError, Revision};
+use skep_wire::{
+    BlobId, NetworkId, PeerId, PeerName, ShareName, Signed,
+    message::Endpoint,
+    record::{Content, Grant, Revocations, ShareRecord},
+};
+use skep_world::Work;
+use thiserror::Error;
+
+/// The network this peer belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// Its key.
+    pub network: NetworkId,
+    /// Where its coordinators are.
+    pub coordinators: Vec<Endpoint>,
+    /// What it granted this peer.
+    pub grant: Signed<Grant>,
+    /// Where this peer listened last; port 0: nowhere yet.
+    pub listen_port: u16,
+    /// Bytes it offers to others.
+    pub capacity_bytes: u64,
+}
+
+/// A name that this peer publishes, or has withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The record, signed by this peer.
+    pub record: Signed<ShareRecord>,
+    /// Whether the network's coordinator has taken it.
+    pub taken: bool,
+    /// The watched folder it comes from; none: shared by hand.
+    pub watched: Option<PathBuf>,
+}
+
+/// A content that lies on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// What it is.
+    pub content: Content,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The publishers' records it is held under: they say who may read it. Empty: published by this peer alone.
+    pub records: Vec<Signed<ShareRecord>>,
+}
+
+/// One change to the catalog.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// The network, joined or joined anew.
+    Membership(Membership),
+    /// The network was left.
+    Left,
+    /// A name, published or withdrawn.
+    Published(ShareName, Published),
+    /// A content, held or (none) no more.
+    Held(BlobId, Option<Held>),
+    /// The highest sequence seen of a publisher's name.
+    Seen(PeerId, ShareName, u64),
+    /// The first key seen for a publisher's name.
+    Pinned(PeerName, PeerId),
+    /// The newest revocations.
+    Revocations(Signed<Revocations>),
+}
+
+/// Why the catalog failed.
+#[derive(Debug, Error)]
+pub enum CatalogError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A fact in it makes no sense.
+    #[error("the catalog has a fact that cannot be read (tag {0})")]
+    Unreadable(u8),
+}
+
+/// The mirror.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The network.
+    pub membership: Option<Membership>,
+    /// Names of this peer's shares.
+    pub published: BTreeMap<ShareName, Published>,
+    /// Contents on this machine.
+    pub held: BTreeMap<BlobId, Held>,
+    /// The highest sequence seen of each publisher's names.
+    pub seen: BTreeMap<(PeerId, ShareName), u64>,
+    /// The first key seen for each publisher's name.
+    pub pinned: BTreeMap<PeerName, PeerId>,
+    /// The newest revocations.
+    pub revocations: Option<Signed<Revocations>>,
+}
+
+/// The facts and their mirror.
+pub struct Catalog {
+    store: Arc<dyn FactStore>,
+    work: Arc<dyn Work>,
+    state: RwLock<State>,
+    writer: tokio::sync::Mutex<(Epoch, Revision)>,
+}
+
+impl Catalog {
+    /// Reads all facts. Blocking.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when they cannot be read.
+    pub fn open(store: Arc<dyn FactStore>, work: Arc<dyn Work>) -> Result<Self, CatalogError> {
+        let mut state = State::default();
+        let mut unreadable = None;
+        let head = store.load(&mut |key, value| match Entry::decode(key, value) {
+            Some(entry) => state.apply(entry),
+            None => unreadable = Some(key.first().copied().unwrap_or_default()),
+        })?;
+        if let Some(tag) = unreadable {
+            return Err(CatalogError::Unreadable(tag));
+        }
+        let writer = tokio::sync::Mutex::new((head.epoch, head.revision));
+        Ok(Self {
+            store,
+            work,
+            state: RwLock::new(state),
+            writer,
+        })
+    }
+
+    /// What is known now. Not to be held across an await.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `entries` durable, all or none, and then visible.
+    ///
+    /// # Errors
+    /// [`CatalogError::Commit`] when they could not be written; then none is visible.
+    pub async fn commit(&self, entries: Vec<Entry>) -> Result<(), CatalogError> {
+        let batch: Vec<Change> = entries.iter().map(Entry::encode).collect();
+        let mut writer = self.writer.lock().await;
+        let (epoch, expected) = *writer;
+        let store = self.store.clone();
+        let committed = self
+            .work
+            .call(move || commit_surely(&*store, epoch, expected, &batch))
+            .await?;
+        *writer = (epoch, committed);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        entries.into_iter().for_each(|entry| state.apply(entry));
+        Ok(())
+    }
+}
+
+/// A failed commit may have taken effect: trying it once more tells.
+fn commit_surely(
+    store: &dyn FactStore,
+    epoch: Epoch,
+    expected: Revision,
+    batch: &[Change],
+) -> Result<Revision, CommitError> {
+    match store.commit(epoch, expected, batch) {
+        Err(CommitError::Failed(_)) => match store.commit(epoch, expected, batch) {
+            Err(CommitError::Stale { current, .. }) if current == expected.next() => Ok(current),
+            outcome => outcome,
+        },
+        outcome => outcome,
+    }
+}
+
+impl State {
+    fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Membership(membership) => self.membership = Some(membership),
+            Entry::Left => self.membership = None,
+            Entry::Published(name, published) => drop(self.published.insert(name, published)),
+            Entry::Held(id, Some(held)) => drop(self.held.insert(id, held)),
+            Entry::Held(id, None) => drop(self.held.remove(&id)),
+            Entry::Seen(publisher, name, sequence) => drop(self.seen.insert((publisher, name), sequence)),
+            Entry::Pinned(name, key) => drop(self.pinned.insert(name, key)),
+            Entry::Revocations(list) => self.revocations = Some(list),
+        }
+    }
+}
+
+const MEMBERSHIP: u8 = 1;
+const PUBLISHED: u8 = 2;
+const HELD: u8 = 3;
+const SEEN: u8 = 4;
+const PINNED: u8 = 5;
+const REVOCATIONS: u8 = 6;
+
+impl Entry {
+    fn encode(&self) -> Change {
+        match self {
+            Self::Membership(membership) => change(MEMBERSHIP, &(), Some(membership)),
+            Self::Left => change::<_, ()>(MEMBERSHIP, &(), None),
+            Self::Published(name, published) => change(PUBLISHED, name, Some(published)),
+            Self::Held(id, held) => change(HELD, id, held.as_ref()),
+            Self::Seen(publisher, name, sequence) => change(SEEN, &(publisher, name), Some(sequence)),
+            Self::Pinned(name, key) => change(PINNED, name, Some(key)),
+            Self::Revocations(list) => change(REVOCATIONS, &(), Some(list)),
+        }
+    }
+
+    fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
+        let (tag, key) = key.split_first()?;
+        Some(match *tag {
+            MEMBERSHIP => Self::Membership(read(value)?),
+            PUBLISHED => Self::Published(read(key)?, read(value)?),
+            HELD => Self::Held(read(key)?, Some(read(value)?)),
+            SEEN => {
+                let (publisher, name) = read(key)?;
+                Self::Seen(publisher, name, read(value)?)
+            }
+            PINNED => Self::Pinned(read(key)?, read(value)?),
+            REVOCATIONS => Self::Revocations(read(value)?),
+            _ => return None,
+        })
+    }
+}
+
+fn change<K: Serialize, V: Serialize>(tag: u8, key: &K, value: Option<&V>) -> Change {
+    let mut bytes = vec![tag];
+    bytes.extend(write(key));
+    Change {
+        key: bytes,
+        value: value.map(write),
+    }
+}
+
+fn write<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("facts of our own encode")
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
+}

@@ -1,0 +1,61 @@
+//! What a peer is told when it starts.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use skep_wire::{PeerName, record::Role, ticket::Ticket};
+
+/// How a peer runs. Everything a returning peer does not say again comes from its home.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Its data: key, catalog, outlines. Made if missing.
+    pub home: PathBuf,
+    /// Joins this network first; none: the network of the home.
+    pub ticket: Option<Ticket>,
+    /// The name it wants when it joins.
+    pub name: Option<PeerName>,
+    /// The role it wants when it joins; none: the ticket's.
+    pub role: Option<Role>,
+    /// Where it listens; port 0: any, and the same as last time if that is free.
+    pub listen: SocketAddr,
+    /// Host that others dial; none: the address the coordinator sees.
+    pub advertise: Option<String>,
+    /// Bytes it offers to others.
+    pub capacity_bytes: Option<u64>,
+    /// Where it stands, for spreading backups.
+    pub site: Option<String>,
+    /// Folders whose entries are published and watched.
+    pub watch: Vec<PathBuf>,
+    /// How often watched folders are scanned in full, whatever the watch says.
+    pub rescan: Duration,
+    /// Bytes per second to others; none: no limit.
+    pub up_rate: Option<u64>,
+    /// Bytes per second from others; none: no limit.
+    pub down_rate: Option<u64>,
+    /// Threads that hash the files of one share.
+    pub workers: usize,
+    /// Program and version, for the hello.
+    pub agent: String,
+}
+
+impl Config {
+    /// A peer with this home that listens on `listen` and asks for nothing special.
+    #[must_use]
+    pub fn new(home: PathBuf, listen: SocketAddr) -> Self {
+        Self {
+            home,
+            ticket: None,
+            name: None,
+            role: None,
+            listen,
+            advertise: None,
+            capacity_bytes: None,
+            site: None,
+            watch: Vec::new(),
+            rescan: Duration::from_secs(60),
+            up_rate: None,
+            down_rate: None,
+            workers: 2,
+            agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Finding who has a content, and connecting to them.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use roaring::RoaringTreemap;
+use skep_engine::swarm::Have as Chunks;
+use skep_net::Link;
+use skep_wire::{
+    PeerId,
+    message::{Have, Holder, Holders, Lane, Lookup, WantHave},
+};
+use tokio::{sync::mpsc, task::JoinSet, time};
+
+use super::job::{Job, News};
+
+/// How long a search waits for its slowest holder.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Looks up holders, connects to those that are not in `known`, and tells of each.
+pub(crate) async fn search(
+    job: Arc<Job>,
+    known: BTreeSet<PeerId>,
+    only: Option<PeerId>,
+    news: mpsc::Sender<News>,
+) -> News {
+    let me = job.core.id();
+    let answer = job
+        .core
+        .session
+        .ask::<_, Holders>(&Lookup {
+            content: job.content.id,
+        })
+        .await;
+    let holders = answer.map(|answer| answer.holders).unwrap_or_else(|error| {
+        tracing::debug!("looking for holders failed: {error}");
+        Vec::new()
+    });
+    let wanted = |holder: &Holder| {
+        holder.peer != me && !known.contains(&holder.peer) && only.is_none_or(|peer| peer == holder.peer)
+    };
+    let mut connecting = JoinSet::new();
+    for holder in holders.into_iter().filter(wanted) {
+        connecting.spawn(connect(job.clone(), holder));
+    }
+    let mut found = 0;
+    let all = async {
+        while let Some(Ok(outcome)) = connecting.join_next().await {
+            found += usize::from(matches!(outcome, News::Holder { .. }));
+            if news.send(outcome).await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = time::timeout(PATIENCE, all).await;
+    News::Searched { found }
+}
+
+async fn connect(job: Arc<Job>, holder: Holder) -> News {
+    match try_connect(&job, &holder).await {
+        Ok((link, have)) => {
+            let round_trip = link.ping().await.ok();
+            News::Holder {
+                holder,
+                link,
+                have,
+                round_trip,
+            }
+        }
+        Err(why) => News::NoHolder { holder, why },
+    }
+}
+
+async fn try_connect(job: &Arc<Job>, holder: &Holder) -> Result<(Link, Chunks), String> {
+    let links = &job.core.links;
+    let have = if holder.complete {
+        Chunks::Complete
+    } else {
+        let talk = links
+            .to(&job.core, holder, Lane::Talk)
+            .await
+            .map_err(|e| e.to_string())?;
+        let request = WantHave {
+            content: job.content.id,
+        };
+        let have: Have = talk.ask(&request).await.map_err(|e| e.to_string())?;
+        chunks_of(&have)?
+    };
+    let bulk = links
+        .to(&job.core, holder, Lane::Bulk)
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok((bulk, have))
+}
+
+fn chunks_of(have: &Have) -> Result<Chunks, String> {
+    if have.complete {
+        return Ok(Chunks::Complete);
+    }
+    if have.chunks.is_empty() {
+        return Ok(Chunks::Some(RoaringTreemap::new()));
+    }
+    let chunks = RoaringTreemap::deserialize_from(&have.chunks[..]);
+    chunks
+        .map(Chunks::Some)
+        .map_err(|_| "its list of chunks cannot be read".to_owned())
+}

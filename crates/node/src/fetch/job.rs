@@ -1,0 +1,349 @@
+//! One download as its tasks see it, and what they tell the one who schedules them.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use skep_engine::swarm::{Failure, Have};
+use skep_net::{AskError, Link};
+use skep_store::{
+    Hashing, Partial, Place, Source,
+    partial::{Opened, PartialError},
+};
+use skep_wire::{
+    PeerId, VerifiedChunk,
+    chunk::UNITS_PER_CHUNK,
+    message::{Holder, OutlinePage, Read, Reason, WantOutline},
+    record::{Content, ShareRecord},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{error::GetError, resolve::Choice, target::Target};
+use crate::core::Core;
+
+/// What a task tells the scheduler.
+pub(crate) enum News {
+    /// A holder is connected.
+    Holder {
+        holder: Holder,
+        link: Link,
+        have: Have,
+        round_trip: Option<Duration>,
+    },
+    /// A holder cannot be used.
+    NoHolder { holder: Holder, why: String },
+    /// The search for holders is over.
+    Searched { found: usize },
+    /// A holder has more.
+    HaveMore { peer: PeerId, chunks: Vec<u64> },
+    /// All bytes of a chunk have come.
+    Received {
+        peer: PeerId,
+        chunk: u64,
+        bytes: BytesMut,
+    },
+    /// A chunk did not come.
+    Failed {
+        peer: PeerId,
+        chunk: u64,
+        failure: Failure,
+        gone: bool,
+    },
+    /// A chunk is on disk.
+    Stored { chunk: u64, bytes: BytesMut },
+    /// A chunk is not what it should be.
+    Bad { peer: PeerId, chunk: u64 },
+    /// A chunk could not be stored.
+    NotStored { chunk: u64, error: PartialError },
+}
+
+/// One download.
+pub(crate) struct Job {
+    pub(crate) core: Arc<Core>,
+    pub(crate) content: Content,
+    pub(crate) name: String,
+    pub(crate) target: Target,
+    pub(crate) overwrite: bool,
+    pub(crate) body: Body,
+    /// What it is offered to others under while it grows.
+    pub(crate) records: Vec<ShareRecord>,
+    stop: CancellationToken,
+    pages: tokio::sync::Mutex<()>,
+    buffers: Mutex<Vec<BytesMut>>,
+}
+
+/// What is at the target.
+pub(crate) enum Body {
+    /// A part, or nothing yet.
+    Growing(Arc<Partial>),
+    /// Everything: an earlier run finished it.
+    Finished(Arc<Source>),
+}
+
+/// Buffers that wait to be used again.
+const SPARE_BUFFERS: usize = 16;
+
+impl Job {
+    /// Looks at what is there already, in the target or in other copies on this machine. What it
+    /// claims to be is hashed.
+    pub(crate) async fn open(
+        core: &Arc<Core>,
+        choice: &Choice,
+        target: &Target,
+        overwrite: bool,
+        stop: CancellationToken,
+    ) -> Result<Arc<Self>, GetError> {
+        let content = choice.record.content;
+        let donors = donors(core, choice, target).await;
+        let (store, place, workers) = (core.store.clone(), target.place.clone(), core.config.workers);
+        let flag = flag_of(&stop, core);
+        let open = move || {
+            let hashing = Hashing {
+                workers,
+                progress: &|_| {},
+                stop: &flag,
+            };
+            let opened = Partial::open(&store, &place, content, &hashing)?;
+            if let Opened::Partial(partial) = &opened {
+                for donor in donors {
+                    partial.adopt(&donor, &hashing)?;
+                }
+            }
+            Ok(opened)
+        };
+        let name = choice.record.name.to_string();
+        let opened: Result<Opened, PartialError> = core.world.work.call(open).await;
+        let body = match opened.map_err(|source| store_error(&name, target, source))? {
+            Opened::Partial(partial) => Body::Growing(Arc::from(partial)),
+            Opened::Finished(source) => Body::Finished(Arc::from(source)),
+        };
+        Ok(Arc::new(Self {
+            core: core.clone(),
+            content,
+            name,
+            target: target.clone(),
+            overwrite,
+            body,
+            records: vec![choice.record.clone()],
+            stop,
+            pages: tokio::sync::Mutex::new(()),
+            buffers: Mutex::default(),
+        }))
+    }
+
+    /// A flag for blocking work that is raised when nobody wants the download any more.
+    pub(crate) fn stop_flag(&self) -> Arc<AtomicBool> {
+        flag_of(&self.stop, &self.core)
+    }
+
+    pub(crate) fn error(&self, source: PartialError) -> GetError {
+        store_error(&self.name, &self.target, source)
+    }
+
+    /// Gets the bytes of a chunk from a holder, and before them what they are verified with.
+    pub(crate) async fn fetch(
+        self: Arc<Self>,
+        partial: Arc<Partial>,
+        link: Link,
+        chunk: u64,
+        len: usize,
+        arrived: Arc<AtomicU64>,
+    ) -> News {
+        let peer = link.peer();
+        if let Err(failure) = self.fetch_page(&partial, &link, chunk).await {
+            return News::Failed {
+                peer,
+                chunk,
+                failure,
+                gone: link.is_closed(),
+            };
+        }
+        self.core.down.pass(len as u64).await;
+        let units = u16::try_from(UNITS_PER_CHUNK).expect("64");
+        let request = Read {
+            content: self.content.id,
+            chunk,
+            first_unit: 0,
+            units,
+            proof: false,
+        };
+        match link.read(&request, len, self.buffer(), Some(arrived)).await {
+            Ok(bytes) => News::Received { peer, chunk, bytes },
+            Err(error) => {
+                tracing::debug!("chunk {chunk} did not come from {peer:?}: {error}");
+                News::Failed {
+                    peer,
+                    chunk,
+                    failure: failure_of(&error),
+                    gone: link.is_closed(),
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the outline page of `chunk` is here. One at a time: most chunks share theirs.
+    async fn fetch_page(&self, partial: &Arc<Partial>, link: &Link, chunk: u64) -> Result<(), Failure> {
+        if self.missing_page(partial, chunk).await?.is_none() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.pages.lock().await;
+        let Some((object, page)) = self.missing_page(partial, chunk).await? else {
+            return Ok(());
+        };
+        let request = WantOutline {
+            content: self.content.id,
+            object,
+            page,
+        };
+        let answer: OutlinePage = link.ask(&request).await.map_err(|e| failure_of(&e))?;
+        let partial = partial.clone();
+        let put = self
+            .core
+            .world
+            .work
+            .call(move || partial.put_page(object, page, answer.into()))
+            .await;
+        put.map_err(|error| {
+            tracing::warn!("{:?} sent a wrong outline page: {error}", link.peer());
+            Failure::Missing
+        })
+    }
+
+    async fn missing_page(&self, partial: &Arc<Partial>, chunk: u64) -> Result<Option<(u32, u32)>, Failure> {
+        let partial = partial.clone();
+        let missing = self
+            .core
+            .world
+            .work
+            .call(move || partial.missing_page(chunk))
+            .await;
+        missing.map_err(|error| {
+            tracing::warn!("the outline of {} cannot be read: {error}", self.name);
+            Failure::Refused
+        })
+    }
+
+    /// Verifies the bytes of a chunk and writes them.
+    pub(crate) async fn store(
+        self: Arc<Self>,
+        partial: Arc<Partial>,
+        peer: PeerId,
+        chunk: u64,
+        bytes: BytesMut,
+    ) -> News {
+        let work = move || {
+            let expected = match partial.expected(chunk) {
+                Ok(expected) => expected,
+                Err(error) => return News::NotStored { chunk, error },
+            };
+            match VerifiedChunk::verify(expected, bytes) {
+                Err(_) => News::Bad { peer, chunk },
+                Ok(verified) => match partial.put(&verified) {
+                    Ok(_) => News::Stored {
+                        chunk,
+                        bytes: verified.into_bytes(),
+                    },
+                    Err(error) => News::NotStored { chunk, error },
+                },
+            }
+        };
+        self.core.world.work.call(work).await
+    }
+
+    fn buffer(&self) -> BytesMut {
+        self.buffers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default()
+    }
+
+    /// Takes a buffer back for the next chunk.
+    pub(crate) fn give_back(&self, mut buffer: BytesMut) {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < SPARE_BUFFERS {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+}
+
+fn flag_of(stop: &CancellationToken, core: &Core) -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let (raised, stop) = (flag.clone(), stop.clone());
+    core.spawn(async move {
+        stop.cancelled().await;
+        raised.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    flag
+}
+
+fn store_error(name: &str, target: &Target, source: PartialError) -> GetError {
+    match source {
+        PartialError::Full => GetError::Full(target.path.clone()),
+        PartialError::Exists(_) => GetError::Exists(target.path.clone()),
+        source => GetError::Store {
+            share: name.to_owned(),
+            source,
+        },
+    }
+}
+
+fn failure_of(error: &AskError) -> Failure {
+    match error {
+        AskError::Refused {
+            reason: Reason::NotFound | Reason::NotAllowed,
+            ..
+        } => Failure::Missing,
+        AskError::Refused {
+            reason: Reason::Changed,
+            ..
+        } => Failure::Withdrawn,
+        AskError::Refused {
+            reason: Reason::Busy, ..
+        } => Failure::Busy,
+        AskError::Refused { .. } | AskError::Unsupported | AskError::Malformed => Failure::Refused,
+        AskError::TimedOut => Failure::Stalled,
+        AskError::Closed(_) => Failure::Disconnected,
+    }
+}
+
+/// Copies on this machine that may have some of it: the same content elsewhere, an older state of
+/// the same share, and what is at the target.
+async fn donors(core: &Arc<Core>, choice: &Choice, target: &Target) -> Vec<Place> {
+    let paths: BTreeSet<_> = {
+        let state = core.catalog.state();
+        let same_share = |held: &&crate::catalog::Held| {
+            held.content.id == choice.record.content.id
+                || held.records.iter().filter_map(|r| r.peek().ok()).any(|record| {
+                    record.publisher == choice.record.publisher && record.name == choice.record.name
+                })
+        };
+        state
+            .held
+            .values()
+            .filter(same_share)
+            .map(|held| held.path.clone())
+            .collect()
+    };
+    let core = core.clone();
+    let mut places: Vec<Place> = core
+        .world
+        .clone()
+        .work
+        .call(move || {
+            let place = |path: &std::path::PathBuf| crate::publish::place_of(&core, path).ok();
+            paths.iter().filter_map(place).map(|(place, _)| place).collect()
+        })
+        .await;
+    if target.exists {
+        places.push(target.place.clone());
+    }
+    places
+}

@@ -1,0 +1,434 @@
+//! The loop of a download: the scheduler decides, this carries out and reports back.
+//!
+//! The scheduler is `skep_engine::swarm`; nothing is decided here. Bytes go from a holder's link to
+//! the blocking pool, where they are verified and written, and never through this task.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use skep_engine::swarm::{Action, Config, Failure, Have, Outcome, Reason, Received, Sizes, Swarm};
+use skep_net::Link;
+use skep_store::{Partial, partial::PartialError};
+use skep_wire::{PeerId, message::Holder, record::ContentKind};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinSet},
+    time,
+};
+
+use super::{
+    error::GetError,
+    holders,
+    job::{Body, Job, News},
+};
+use crate::{announce, api::types::Progress, publish, shelf};
+
+/// How often progress is told and looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// How long a full disk is left alone before the next try.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a download has cost.
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    /// Bytes that crossed the network.
+    pub(crate) fetched: u64,
+    /// Bytes that were of use, by holder's name.
+    pub(crate) from: BTreeMap<String, u64>,
+}
+
+/// Gets every chunk that is missing.
+pub(crate) async fn run(
+    job: &Arc<Job>,
+    only: Option<PeerId>,
+    news: mpsc::Sender<News>,
+    inbox: mpsc::Receiver<News>,
+    progress: &watch::Sender<Progress>,
+) -> Result<Moved, GetError> {
+    let Body::Growing(partial) = &job.body else {
+        return Ok(Moved::default());
+    };
+    let mut pump = Pump::new(job, partial, only, news, inbox, progress);
+    if !partial.is_stored(partial.first_chunk()) {
+        let first = partial.first_chunk();
+        pump.want(first..first + 1).await?;
+    }
+    let head = partial.layout().head_chunks();
+    pump.want(0..head).await?;
+    if job.content.kind == ContentKind::Folder {
+        let layout = partial.layout();
+        let sizes = (0..layout.chunks()).map(|chunk| layout.chunk_bytes(chunk).unwrap_or_default());
+        pump.renumber(Sizes::Each(sizes.collect()));
+        pump.want(head..layout.chunks()).await?;
+    }
+    Ok(std::mem::take(&mut pump.moved))
+}
+
+/// A holder that is connected.
+struct Connected {
+    holder: Holder,
+    link: Link,
+}
+
+/// A chunk that is under way.
+struct UnderWay {
+    task: AbortHandle,
+    arrived: Arc<AtomicU64>,
+    told: u64,
+}
+
+struct Pump<'a> {
+    job: &'a Arc<Job>,
+    partial: &'a Arc<Partial>,
+    swarm: Swarm,
+    only: Option<PeerId>,
+    news: mpsc::Sender<News>,
+    inbox: mpsc::Receiver<News>,
+    progress: &'a watch::Sender<Progress>,
+    tasks: JoinSet<News>,
+    under_way: BTreeMap<(PeerId, u64), UnderWay>,
+    connected: BTreeMap<PeerId, Connected>,
+    /// Why holders could not be used, for the error if nobody is left.
+    unusable: BTreeMap<PeerId, String>,
+    /// On the shelf once there is something to offer.
+    offered: Option<Arc<shelf::Item>>,
+    moved: Moved,
+}
+
+impl<'a> Pump<'a> {
+    fn new(
+        job: &'a Arc<Job>,
+        partial: &'a Arc<Partial>,
+        only: Option<PeerId>,
+        news: mpsc::Sender<News>,
+        inbox: mpsc::Receiver<News>,
+        progress: &'a watch::Sender<Progress>,
+    ) -> Self {
+        let sizes = Sizes::Even {
+            total_bytes: job.content.size,
+        };
+        Self {
+            job,
+            partial,
+            swarm: new_swarm(job, partial, sizes),
+            only,
+            news,
+            inbox,
+            progress,
+            tasks: JoinSet::new(),
+            under_way: BTreeMap::new(),
+            connected: BTreeMap::new(),
+            unusable: BTreeMap::new(),
+            offered: None,
+            moved: Moved::default(),
+        }
+    }
+
+    /// The chunks are numbered further now that the manifest is here: a new scheduler, the same holders.
+    fn renumber(&mut self, sizes: Sizes) {
+        let now = self.job.core.mono();
+        self.swarm = new_swarm(self.job, self.partial, sizes);
+        for peer in self.connected.keys() {
+            self.swarm.handle_holder(now, *peer, Have::Complete);
+        }
+    }
+
+    /// Gets these chunks, as far as they are missing.
+    async fn want(&mut self, chunks: Range<u64>) -> Result<(), GetError> {
+        self.swarm.want(chunks);
+        let mut tick = time::interval(TICK);
+        tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut actions = Vec::new();
+        loop {
+            let now = self.job.core.mono();
+            self.swarm.poll(now, &mut actions);
+            actions.drain(..).for_each(|action| self.act(action));
+            match self.swarm.outcome() {
+                Outcome::Complete => return Ok(()),
+                Outcome::Stuck { reasons } => return Err(self.stuck(&reasons)),
+                Outcome::Running => {}
+            }
+            let wakeup = self.swarm.next_wakeup().map(|at| at.saturating_sub(now));
+            tokio::select! {
+                biased;
+                Some(news) = self.inbox.recv() => self.hear(news).await?,
+                Some(done) = self.tasks.join_next() => {
+                    // A task that was cancelled has nothing to tell.
+                    if let Ok(news) = done {
+                        self.hear(news).await?;
+                    }
+                }
+                _ = tick.tick() => self.look(),
+                () = sleep(wakeup) => {}
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Request { peer, chunk } => self.request(peer, chunk),
+            Action::Cancel { peer, chunk } => {
+                if let Some(under_way) = self.under_way.remove(&(peer, chunk)) {
+                    self.moved.fetched += under_way.arrived.load(Ordering::Relaxed);
+                    under_way.task.abort();
+                }
+            }
+            Action::FindHolders => {
+                let known = self.connected.keys().copied().collect();
+                let search = holders::search(self.job.clone(), known, self.only, self.news.clone());
+                self.tasks.spawn(search);
+            }
+            Action::Avoid { peer, .. } => {
+                self.connected.remove(&peer);
+            }
+        }
+    }
+
+    fn request(&mut self, peer: PeerId, chunk: u64) {
+        let now = self.job.core.mono();
+        let Some(connected) = self.connected.get(&peer) else {
+            return self.swarm.handle_gone(now, peer);
+        };
+        let len = self.partial.layout().chunk_bytes(chunk).unwrap_or_default();
+        let arrived = Arc::new(AtomicU64::new(0));
+        let len = usize::try_from(len).expect("at most 1 MiB");
+        let fetch = self.job.clone().fetch(
+            self.partial.clone(),
+            connected.link.clone(),
+            chunk,
+            len,
+            arrived.clone(),
+        );
+        let task = self.tasks.spawn(fetch);
+        self.under_way.insert(
+            (peer, chunk),
+            UnderWay {
+                task,
+                arrived,
+                told: 0,
+            },
+        );
+    }
+
+    async fn hear(&mut self, news: News) -> Result<(), GetError> {
+        let now = self.job.core.mono();
+        match news {
+            News::Holder {
+                holder,
+                link,
+                have,
+                round_trip,
+            } => {
+                let peer = holder.peer;
+                self.connected.insert(peer, Connected { holder, link });
+                self.swarm.handle_holder(now, peer, have);
+                if let Some(round_trip) = round_trip {
+                    self.swarm.handle_latency(now, peer, round_trip);
+                }
+            }
+            News::NoHolder { holder, why } => {
+                tracing::debug!("{} is of no use: {why}", holder.name);
+                self.unusable
+                    .insert(holder.peer, format!("{}: {why}", holder.name));
+            }
+            News::Searched { found } => {
+                tracing::debug!("{found} more holders");
+                self.swarm.handle_no_more_holders(now);
+            }
+            News::HaveMore { peer, chunks } => self.swarm.handle_have_more(now, peer, &chunks),
+            News::Received { peer, chunk, bytes } => self.received(now, peer, chunk, bytes),
+            News::Failed {
+                peer,
+                chunk,
+                failure,
+                gone,
+            } => self.failed(now, peer, chunk, failure, gone),
+            News::Stored { chunk, bytes } => {
+                self.job.give_back(bytes);
+                self.swarm.handle_stored(now, chunk);
+                self.offer();
+            }
+            News::Bad { peer, chunk } => {
+                tracing::warn!("{peer:?} sent bad bytes as chunk {chunk} of {}", self.job.name);
+                self.swarm.handle_bad(now, peer, chunk);
+            }
+            News::NotStored { chunk, error } => self.not_stored(now, chunk, error).await?,
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: bytes::BytesMut) {
+        self.under_way.remove(&(peer, chunk));
+        let len = bytes.len() as u64;
+        self.moved.fetched += len;
+        match self.swarm.handle_received(now, peer, chunk, len) {
+            Received::Drop => self.job.give_back(bytes),
+            Received::Store => {
+                if let Some(connected) = self.connected.get(&peer) {
+                    *self
+                        .moved
+                        .from
+                        .entry(connected.holder.name.to_string())
+                        .or_default() += len;
+                }
+                self.tasks
+                    .spawn(self.job.clone().store(self.partial.clone(), peer, chunk, bytes));
+            }
+        }
+    }
+
+    fn failed(&mut self, now: Duration, peer: PeerId, chunk: u64, failure: Failure, gone: bool) {
+        if let Some(under_way) = self.under_way.remove(&(peer, chunk)) {
+            self.moved.fetched += under_way.arrived.load(Ordering::Relaxed);
+        }
+        self.swarm.handle_failed(now, peer, chunk, failure);
+        if gone && self.connected.remove(&peer).is_some() {
+            self.swarm.handle_gone(now, peer);
+        }
+    }
+
+    /// A full disk is waited for; other failures of the disk end the download.
+    async fn not_stored(&mut self, now: Duration, chunk: u64, error: PartialError) -> Result<(), GetError> {
+        if !matches!(error, PartialError::Full) {
+            return Err(self.job.error(error));
+        }
+        self.progress
+            .send_modify(|progress| progress.state = "waiting for room on the disk".to_owned());
+        self.swarm.handle_not_stored(now, chunk);
+        time::sleep(FULL_PAUSE).await;
+        Ok(())
+    }
+
+    /// Offers what is here to others while the rest is still coming.
+    fn offer(&mut self) {
+        if let Some(item) = &self.offered {
+            item.grown.send_modify(|n| *n += 1);
+            return;
+        }
+        let core = &self.job.core;
+        let id = self.job.content.id;
+        if core.shelf.item(id).is_some() {
+            return;
+        }
+        let records = publish::records_of(&core.catalog.state(), id);
+        let records = if records.is_empty() {
+            self.job.records.clone()
+        } else {
+            records
+        };
+        self.offered = Some(
+            core.shelf
+                .put(id, shelf::Body::Growing(self.partial.clone()), records),
+        );
+        let announcing = core.clone();
+        core.spawn(async move {
+            if let Err(error) = announce::hold(&announcing, &[id], false).await {
+                tracing::debug!("what is here of {id} is not announced: {error}");
+            }
+        });
+    }
+
+    /// Tells the scheduler and the watcher how far it is.
+    fn look(&mut self) {
+        let now = self.job.core.mono();
+        for (&(peer, chunk), under_way) in &mut self.under_way {
+            let arrived = under_way.arrived.load(Ordering::Relaxed);
+            if arrived != under_way.told {
+                under_way.told = arrived;
+                self.swarm.handle_progress(now, peer, chunk, arrived);
+            }
+        }
+        let seen = self.swarm.progress(now);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "for people"
+        )]
+        let rate = seen.rate.max(0.0) as u64;
+        self.progress.send_replace(Progress {
+            bytes: seen.have_bytes,
+            total: self.partial.layout().total_bytes(),
+            rate,
+            holders: self.connected.len(),
+            state: "downloading".to_owned(),
+        });
+    }
+
+    fn stuck(&self, reasons: &[(PeerId, Reason)]) -> GetError {
+        if reasons.is_empty() && self.unusable.is_empty() {
+            return GetError::NoHolders(self.job.name.clone());
+        }
+        let named = |peer: &PeerId| {
+            let connected = self.connected.get(peer);
+            connected.map_or_else(|| peer.short(), |connected| connected.holder.name.to_string())
+        };
+        let mut all: Vec<String> = reasons
+            .iter()
+            .map(|(peer, reason)| format!("{}: {}", named(peer), in_words(*reason)))
+            .collect();
+        all.extend(self.unusable.values().cloned());
+        let seen = self.swarm.progress(self.job.core.mono());
+        let missing = format!("{} bytes", seen.wanted_bytes.saturating_sub(seen.have_bytes));
+        GetError::Stuck {
+            share: self.job.name.clone(),
+            missing,
+            reasons: all,
+        }
+    }
+}
+
+impl Drop for Pump<'_> {
+    fn drop(&mut self) {
+        // A part that nobody completes is not offered any longer.
+        if self.offered.is_some() && self.swarm.outcome() != Outcome::Complete {
+            self.job.core.shelf.remove(self.job.content.id);
+        }
+    }
+}
+
+fn new_swarm(job: &Job, partial: &Partial, sizes: Sizes) -> Swarm {
+    let mut seed = [0; 8];
+    job.core.world.entropy.fill(&mut seed);
+    Swarm::new(
+        Config::default(),
+        sizes,
+        0..0,
+        &partial.stored(),
+        u64::from_le_bytes(seed),
+    )
+}
+
+/// Why a holder is of no use, for people.
+fn in_words(reason: Reason) -> String {
+    match reason {
+        Reason::Lied => "it sent wrong bytes".to_owned(),
+        Reason::Gone => "the connection is gone".to_owned(),
+        Reason::Withdrawn => "its copy has changed or is gone".to_owned(),
+        Reason::HasNoneOfIt => "it has none of what is missing".to_owned(),
+        Reason::Exhausted(failure) => format!("asked often enough, last: {}", last_failure(failure)),
+    }
+}
+
+fn last_failure(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Refused | Failure::Busy => "it was busy or in trouble",
+        Failure::Missing => "it has not got it",
+        Failure::Withdrawn => "its copy has changed",
+        Failure::Stalled => "nothing came",
+        Failure::Disconnected => "the connection broke",
+    }
+}
+
+async fn sleep(wakeup: Option<Duration>) {
+    match wakeup {
+        Some(wakeup) => time::sleep(wakeup).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,483 @@
+//! A running peer: started, asked, stopped.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use skep_ledger::Redb;
+use skep_wire::{
+    Signed,
+    message::{Done, Leave, Query, Reason},
+    record::{Grant, Role},
+};
+use skep_world::{Listener, World};
+use thiserror::Error;
+use tokio::{sync::watch, time};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::types::{
+        GetDone, GetRequest, PeerLine, Progress, Ready, ShareDone, ShareLine, ShareRequest, Skipped, Status,
+        TransferLine,
+    },
+    catalog::{Catalog, CatalogError, Entry, Membership},
+    config::Config,
+    core::Core,
+    fetch::{self, Downloads, GetError},
+    home::{Home, HomeError, name},
+    join::{self, JoinError, Newcomer},
+    limit::RateLimit,
+    links::{self, Links},
+    publish::{self, Scanning, ShareError, ToShare},
+    session::{self, Session, SessionError},
+    shelf::Shelf,
+    trust::Trust,
+    watch as folders,
+};
+
+/// Memory for the catalog's pages.
+const CATALOG_CACHE_BYTES: usize = 4 << 20;
+/// How long a peer waits at its start for the coordinator before it says that it is ready anyway.
+const WELCOME_PATIENCE: Duration = Duration::from_secs(5);
+/// How long stopping may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
+/// The most capacity that is offered unasked.
+const DEFAULT_CAPACITY_LIMIT: u64 = 100 << 30;
+
+/// Why a peer did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The catalog in it cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] skep_ledger::OpenError),
+    /// The catalog in it cannot be read or written.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The store in it cannot be used.
+    #[error("the store in the home {path} cannot be used: {source}")]
+    Store {
+        /// The home.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No network, and no ticket for one.
+    #[error("the home {0} belongs to no network yet")]
+    NoNetwork(PathBuf),
+    /// The ticket did not work.
+    #[error("the network was not joined: {0}")]
+    Join(#[from] JoinError),
+    /// The address is taken, or not this machine's.
+    #[error("it cannot listen on {at}: {source}")]
+    Listen {
+        /// Where.
+        at: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The coordinator does not take this peer (any more).
+    #[error("the coordinator denied it: {text}")]
+    Denied {
+        /// For programs.
+        reason: Reason,
+        /// For people.
+        text: String,
+    },
+}
+
+/// Why a peer could not leave.
+#[derive(Debug, Error)]
+pub enum LeaveError {
+    /// The coordinator did not hear of it.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// A running peer.
+#[derive(Clone)]
+pub struct Node {
+    core: Arc<Core>,
+}
+
+impl Node {
+    /// Opens the home, joins if told, listens, and waits a moment for the coordinator's welcome.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is in the way.
+    pub async fn start(world: World, config: Config) -> Result<Self, StartError> {
+        let opened = {
+            let (world, config) = (world.clone(), config.clone());
+            world
+                .clone()
+                .work
+                .call(move || open_home(&world, &config))
+                .await?
+        };
+        let (membership, grant) = membership(&world, &config, &opened).await?;
+        let (listener, listen) = listen(&world, &config, &opened.home, membership.listen_port).await?;
+        let core = assemble(world, config, opened, grant, &membership, listen).await?;
+        tracing::info!("{} listens on {listen}", core.name());
+        let gone = {
+            let core = core.clone();
+            core.clone()
+                .world
+                .work
+                .call(move || publish::restore(&core))
+                .await
+        };
+        for content in gone {
+            core.catalog.commit(vec![Entry::Held(content, None)]).await?;
+        }
+        core.tasks.spawn(session::run(core.clone(), core.cancel.clone()));
+        core.spawn(links::accept(core.clone(), listener));
+        core.spawn(folders::run(core.clone()));
+        let node = Self { core };
+        node.welcomed().await?;
+        Ok(node)
+    }
+
+    /// A peer that was denied does not go on as if nothing had happened; one that is alone does.
+    async fn welcomed(&self) -> Result<(), StartError> {
+        let settled = self
+            .core
+            .session
+            .wait_until(|view| view.connected || view.denied.is_some());
+        let Ok(view) = time::timeout(WELCOME_PATIENCE, settled).await else {
+            return Ok(());
+        };
+        if let (false, Some((reason, text))) = (view.connected, view.denied) {
+            self.stop().await;
+            return Err(StartError::Denied { reason, text });
+        }
+        Ok(())
+    }
+
+    /// What a caller has to know first.
+    #[must_use]
+    pub fn ready(&self) -> Ready {
+        let core = &self.core;
+        Ready {
+            listen: core.listen.to_string(),
+            name: core.name().to_string(),
+            id: core.id().to_string(),
+            network: core.trust.network().to_string(),
+            api: None,
+            returning: core.session.view().returning.unwrap_or(true),
+        }
+    }
+
+    /// Publishes a file or folder in place.
+    ///
+    /// # Errors
+    /// [`ShareError`].
+    pub async fn share(
+        &self,
+        request: ShareRequest,
+        scanning: Arc<Scanning>,
+    ) -> Result<ShareDone, ShareError> {
+        let wanted = ToShare {
+            path: request.path,
+            name: request.name,
+            to: request.to,
+            watched: None,
+        };
+        let shared = publish::share(&self.core, wanted, scanning).await?;
+        let skipped = |skipped: skep_store::Skipped| Skipped {
+            path: skipped.path.to_string_lossy().into_owned(),
+            reason: skipped.reason.to_string(),
+        };
+        Ok(ShareDone {
+            name: shared.record.name.to_string(),
+            id: shared.record.content.id.to_string(),
+            bytes: shared.record.bytes,
+            files: shared.files,
+            link: shared.link.to_string(),
+            skipped: shared.skipped.into_iter().map(skipped).collect(),
+        })
+    }
+
+    /// Takes a name back.
+    ///
+    /// # Errors
+    /// [`ShareError`].
+    pub async fn unshare(&self, name: &str) -> Result<(), ShareError> {
+        publish::unshare(&self.core, name).await
+    }
+
+    /// Downloads. Dropping the future stops it and keeps what is there for the next time.
+    ///
+    /// # Errors
+    /// [`GetError`].
+    pub async fn get(
+        &self,
+        request: GetRequest,
+        progress: watch::Sender<Progress>,
+    ) -> Result<GetDone, GetError> {
+        fetch::get(&self.core, request, progress).await
+    }
+
+    /// The shares of the network, those with all of `words` in their names.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn shares(&self, words: Vec<String>) -> Result<Vec<ShareLine>, SessionError> {
+        let query = if words.is_empty() {
+            Query::All
+        } else {
+            Query::Words(words)
+        };
+        let found = fetch::find(&self.core, query).await?;
+        let state = self.core.catalog.state();
+        let line =
+            |(record, listed): (skep_wire::record::ShareRecord, skep_wire::message::Listed)| ShareLine {
+                name: record.name.to_string(),
+                id: record.content.id.to_string(),
+                bytes: record.bytes,
+                kind: record.content.kind,
+                publisher: listed.publisher.to_string(),
+                holders: listed.holders,
+                path: state.held.get(&record.content.id).map(|held| held.path.clone()),
+            };
+        Ok(found.into_iter().map(line).collect())
+    }
+
+    /// What lies on this machine and is offered to others.
+    #[must_use]
+    pub fn local_shares(&self) -> Vec<ShareLine> {
+        publish::local(&self.core)
+    }
+
+    /// The peers of the network.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn peers(&self) -> Result<Vec<PeerLine>, SessionError> {
+        let rows = publish::peers(&self.core).await?;
+        let line = |row: skep_wire::message::PeerRow| PeerLine {
+            name: row.name.to_string(),
+            id: row.peer.to_string(),
+            role: row.role,
+            state: row.presence,
+            reachable: row.reachable,
+            capacity: row.capacity_bytes,
+            used: row.used_bytes,
+            last_seen: row.last_seen_unix_s,
+        };
+        Ok(rows.into_iter().map(line).collect())
+    }
+
+    /// How this peer stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let core = &self.core;
+        let view = core.session.view();
+        let show = |at: skep_wire::message::Endpoint| format!("{}:{}", at.host, at.port);
+        let state = core.catalog.state();
+        Status {
+            name: core.name().to_string(),
+            id: core.id().to_string(),
+            network: core.trust.network().to_string(),
+            role: core.role(),
+            coordinator: view.coordinator.map(show).unwrap_or_default(),
+            connected: view.connected,
+            listen: core.listen.to_string(),
+            reachable: view.reachable,
+            address: view.address.map(show),
+            capacity: core.capacity_bytes,
+            used: 0,
+            shares: publish::names(&state).count(),
+            holdings: state.held.len(),
+            served: core.served_bytes.load(Ordering::Relaxed),
+            uptime_seconds: core.mono().saturating_sub(core.started).as_secs(),
+            transfers: core.downloads.list(),
+        }
+    }
+
+    /// What is being downloaded.
+    #[must_use]
+    pub fn downloads(&self) -> Vec<TransferLine> {
+        self.core.downloads.list()
+    }
+
+    /// Leaves the network for good: shares and holdings are withdrawn, the grant is given back.
+    /// With `force` also when the coordinator cannot be told.
+    ///
+    /// # Errors
+    /// [`LeaveError`]; then nothing has changed.
+    pub async fn leave(&self, force: bool) -> Result<(), LeaveError> {
+        let told = self.core.session.ask::<_, Done>(&Leave {}).await;
+        if let Err(error) = told
+            && !force
+        {
+            return Err(error.into());
+        }
+        if let Err(error) = self.core.catalog.commit(vec![Entry::Left]).await {
+            tracing::warn!("it could not be noted that the network was left: {error}");
+        }
+        Ok(())
+    }
+
+    /// Stops within a few seconds: nothing is lost that was acknowledged.
+    pub async fn stop(&self) {
+        let core = &self.core;
+        core.cancel.cancel();
+        core.links.close_all();
+        core.tasks.close();
+        if time::timeout(STOP_PATIENCE, core.tasks.wait()).await.is_err() {
+            tracing::warn!("some work did not stop in time");
+        }
+    }
+}
+
+/// What is in the home.
+struct OpenedHome {
+    home: Home,
+    store: Arc<skep_store::Home>,
+    catalog: Catalog,
+}
+
+fn open_home(world: &World, config: &Config) -> Result<OpenedHome, StartError> {
+    let home = Home::open(world, &config.home)?;
+    let ledger = Redb::open(home.dir.clone(), &name("catalog"), CATALOG_CACHE_BYTES)?;
+    let catalog = Catalog::open(Arc::new(ledger), world.work.clone())?;
+    let failed = |source| StartError::Store {
+        path: config.home.clone(),
+        source,
+    };
+    home.dir.make_dirs(&name("store")).map_err(failed)?;
+    let store = skep_store::Home::open(home.dir.dir(&name("store")).map_err(failed)?).map_err(failed)?;
+    Ok(OpenedHome { home, store, catalog })
+}
+
+/// The network of the home, or the one the ticket is for.
+async fn membership(
+    world: &World,
+    config: &Config,
+    opened: &OpenedHome,
+) -> Result<(Membership, Grant), StartError> {
+    let known = opened.catalog.state().membership.clone();
+    let membership = match (&config.ticket, known) {
+        (None, None) => return Err(StartError::NoNetwork(config.home.clone())),
+        (None, Some(known)) => known,
+        (Some(ticket), Some(known)) if ticket.network == known.network => {
+            let mut known = known;
+            let new = ticket
+                .coordinators
+                .iter()
+                .filter(|at| !known.coordinators.contains(at))
+                .cloned();
+            known.coordinators = new.chain(known.coordinators.clone()).take(8).collect();
+            known
+        }
+        (Some(ticket), known) => {
+            let newcomer = Newcomer {
+                key: &opened.home.key,
+                name: config.name.clone(),
+                role: config.role,
+                agent: &config.agent,
+            };
+            let joined = join::join(world, ticket, &newcomer).await?;
+            Membership {
+                network: ticket.network,
+                coordinators: ticket.coordinators.clone(),
+                grant: joined.grant,
+                listen_port: known.as_ref().map_or(0, |known| known.listen_port),
+                capacity_bytes: known.map_or(0, |known| known.capacity_bytes),
+            }
+        }
+    };
+    let grant = membership.grant.open(membership.network.as_bytes());
+    let grant = grant.map_err(|_| StartError::NoNetwork(config.home.clone()))?;
+    Ok((membership, grant))
+}
+
+/// A peer keeps its port if it can: others may still know it.
+async fn listen(
+    world: &World,
+    config: &Config,
+    home: &Home,
+    last_port: u16,
+) -> Result<(Box<dyn Listener>, SocketAddr), StartError> {
+    let at = config.listen;
+    if at.port() == 0 && last_port != 0 {
+        let again = SocketAddr::new(at.ip(), last_port);
+        if let Ok(listener) = world.network.listen(&home.key, again).await {
+            let local = listener.local();
+            return Ok((listener, local));
+        }
+    }
+    let listener = world.network.listen(&home.key, at).await;
+    let listener = listener.map_err(|source| StartError::Listen { at, source })?;
+    let local = listener.local();
+    Ok((listener, local))
+}
+
+/// Notes the membership and puts the parts together.
+async fn assemble(
+    world: World,
+    config: Config,
+    opened: OpenedHome,
+    grant: Grant,
+    membership: &Membership,
+    listen: SocketAddr,
+) -> Result<Arc<Core>, StartError> {
+    let OpenedHome { home, store, catalog } = opened;
+    let capacity_bytes = capacity(&world, &config, &grant, membership);
+    let mut entries = publish::for_network(&catalog.state(), &home.key, membership.network);
+    let membership = Membership {
+        listen_port: listen.port(),
+        capacity_bytes,
+        ..membership.clone()
+    };
+    let signed_grant: Signed<Grant> = membership.grant.clone();
+    let trust = Trust::new(membership.network);
+    if let Some(list) = &catalog.state().revocations {
+        trust.learn(list);
+    }
+    entries.push(Entry::Membership(membership));
+    catalog.commit(entries).await?;
+    let started = world.clock.now().mono;
+    let (up, down) = (config.up_rate, config.down_rate);
+    Ok(Arc::new(Core {
+        up: RateLimit::new(world.clock.clone(), up),
+        down: RateLimit::new(world.clock.clone(), down),
+        world,
+        config,
+        home,
+        store,
+        catalog,
+        trust,
+        grant,
+        signed_grant,
+        listen,
+        capacity_bytes,
+        session: Session::new(),
+        links: Links::new(),
+        shelf: Shelf::default(),
+        downloads: Downloads::default(),
+        served_bytes: 0.into(),
+        tasks: TaskTracker::new(),
+        cancel: CancellationToken::new(),
+        started,
+    }))
+}
+
+/// What was said, what was offered last, or a tenth of what is free.
+fn capacity(world: &World, config: &Config, grant: &Grant, membership: &Membership) -> u64 {
+    if grant.role == Role::Owner {
+        return 0;
+    }
+    let tenth = || world.disk.free_bytes(&config.home).unwrap_or(0) / 10;
+    let known = Some(membership.capacity_bytes).filter(|&bytes| bytes > 0);
+    config
+        .capacity_bytes
+        .or(known)
+        .unwrap_or_else(|| tenth().min(DEFAULT_CAPACITY_LIMIT))
+}
