@@ -1,0 +1,150 @@
+//! Asking a running peer or coordinator over the socket in its home.
+
+use std::{
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, Response, body::Bytes, body::Incoming, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use skep_node::api::types::{ErrorBody, Event, Progress};
+use tokio::net::UnixStream;
+
+use crate::failure::Failure;
+
+/// The longest line of an answer.
+const LINE_BYTES: usize = 64 << 20;
+
+/// A running program's local API.
+pub(crate) struct Client {
+    socket: PathBuf,
+    missing: Failure,
+}
+
+impl Client {
+    /// The peer of `home`.
+    pub(crate) fn peer(home: &Path) -> Self {
+        let message = format!("no peer runs in {}", home.display());
+        let hint = "start it with `skep up`, or name its home with --home";
+        Self {
+            socket: home.join(skep_node::api::SOCKET),
+            missing: Failure::new("not_running", message, hint),
+        }
+    }
+
+    /// The coordinator of `home`.
+    pub(crate) fn coordinator(home: &Path) -> Self {
+        let message = format!("no coordinator runs in {}", home.display());
+        let hint = "start it with `skep coordinator`, or name its home with --home";
+        Self {
+            socket: home.join(skep_coordinator::api::SOCKET),
+            missing: Failure::new("not_running", message, hint),
+        }
+    }
+
+    /// `GET path`.
+    pub(crate) async fn get<R: DeserializeOwned>(self, path: &str) -> Result<R, Failure> {
+        let answer = self.send(Method::GET, path, None).await?;
+        whole(answer).await
+    }
+
+    /// `POST path` with a body.
+    pub(crate) async fn post<Q: Serialize, R: DeserializeOwned>(
+        self,
+        path: &str,
+        body: &Q,
+    ) -> Result<R, Failure> {
+        let answer = self.send(Method::POST, path, Some(json(body))).await?;
+        whole(answer).await
+    }
+
+    /// `POST path` with a body, answered by events.
+    pub(crate) async fn follow<Q: Serialize, R: DeserializeOwned>(
+        self,
+        path: &str,
+        body: &Q,
+        mut told: impl FnMut(Progress),
+    ) -> Result<R, Failure> {
+        let mut answer = self.send(Method::POST, path, Some(json(body))).await?;
+        if !answer.status().is_success() {
+            return whole(answer).await;
+        }
+        let mut pending = Vec::new();
+        while let Some(frame) = answer.body_mut().frame().await {
+            let frame = frame.map_err(broken)?;
+            let Some(data) = frame.data_ref() else { continue };
+            pending.extend_from_slice(data);
+            while let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                match serde_json::from_slice(&line).map_err(|e| unreadable(&e))? {
+                    Event::Progress(progress) => told(progress),
+                    Event::Done(done) => return Ok(done),
+                    Event::Error(body) => return Err(body.into()),
+                }
+            }
+            if pending.len() > LINE_BYTES {
+                return Err(unreadable(&"a line is too long"));
+            }
+        }
+        Err(broken("it stopped in the middle"))
+    }
+
+    async fn send(
+        self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let stream = connect(&self.socket).await.map_err(|_| self.missing)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "localhost")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body.unwrap_or_default())));
+        let request = request.map_err(broken)?;
+        sender.send_request(request).await.map_err(broken)
+    }
+}
+
+/// A socket's path may have 107 bytes; a folder's descriptor makes any path short.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    let folder = std::fs::File::open(folder)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+    UnixStream::connect(short).await
+}
+
+fn json<Q: Serialize>(body: &Q) -> Vec<u8> {
+    serde_json::to_vec(body).expect("requests are JSON")
+}
+
+async fn whole<R: DeserializeOwned>(answer: Response<Incoming>) -> Result<R, Failure> {
+    let fine = answer.status().is_success();
+    let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+    if fine {
+        return serde_json::from_slice(&bytes).map_err(|e| unreadable(&e));
+    }
+    let body: ErrorBody = serde_json::from_slice(&bytes).map_err(|e| unreadable(&e))?;
+    Err(body.into())
+}
+
+fn broken(error: impl ToString) -> Failure {
+    let message = format!("the running program did not answer: {}", error.to_string());
+    Failure::new("not_running", message, "see whether it still runs: `skep status`")
+}
+
+fn unreadable(error: &dyn ToString) -> Failure {
+    let message = format!(
+        "the answer of the running program cannot be read: {}",
+        error.to_string()
+    );
+    Failure::new("internal", message, "it may be of another version: restart it")
+}

@@ -1,0 +1,66 @@
+//! `skep get`: downloads from everybody who has it, verified.
+
+use std::path::PathBuf;
+
+use skep_node::api::types::{GetDone, GetRequest};
+
+use crate::{
+    client::Client, exit::Exit, failure::Failure, globals, globals::Globals, output, output::Output,
+    progress::Shown, runtime,
+};
+
+/// Get a file or folder from all who have it at once, verified; this machine then serves it too
+///
+/// An interrupted download goes on where it was when the same command is run again.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// NAME, PEER/NAME, an id or a link; for a part of a folder with /SUB/PATH behind it
+    what: String,
+    /// File or folder to write to; an existing folder takes it inside [default: the current folder]
+    #[arg(short, long, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// Only from this peer
+    #[arg(long, value_name = "PEER")]
+    from: Option<String>,
+    /// Replace what is there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
+    let client = Client::peer(&globals.peer_home()?);
+    let mut shown = Shown::new(out, &args.what);
+    let target = args.output.unwrap_or_else(|| PathBuf::from("."));
+    let request = GetRequest {
+        what: args.what,
+        output: globals::absolute(&target)?,
+        from: args.from,
+        overwrite: args.overwrite,
+    };
+    let done: GetDone =
+        runtime::interruptible(client.follow("/v1/get", &request, |progress| shown.tell(&progress)))?;
+    drop(shown);
+    out.event("done", &done, text(&done));
+    Ok(Exit::Done)
+}
+
+fn text(done: &GetDone) -> String {
+    let path = output::printable(&done.path.display().to_string());
+    let size = output::bytes(done.bytes);
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let rate = output::rate(done.bytes as f64 / done.seconds.max(0.001));
+    let from: Vec<String> = done
+        .from
+        .iter()
+        .map(|(name, bytes)| format!("{name} {}", output::bytes(*bytes)))
+        .collect();
+    let from = if from.is_empty() {
+        "nothing had to be fetched".to_owned()
+    } else {
+        from.join(", ")
+    };
+    format!(
+        "{path}: {size} in {:.1} s ({rate}), verified. From: {from}.",
+        done.seconds
+    )
+}

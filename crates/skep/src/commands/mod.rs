@@ -1,0 +1,62 @@
+//! The commands, one file each.
+
+use clap::Subcommand;
+
+use crate::{exit::Exit, failure::Failure, globals::Globals, output::Output};
+
+mod completions;
+mod coordinator;
+mod down;
+mod downloads;
+mod get;
+mod invite;
+mod leave;
+mod ls;
+mod man;
+mod peers;
+mod search;
+mod share;
+mod status;
+mod unshare;
+mod up;
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Coordinator(coordinator::Args),
+    Invite(invite::Args),
+    Up(up::Args),
+    Down(down::Args),
+    Leave(leave::Args),
+    Status(status::Args),
+    Peers(peers::Args),
+    Ls(ls::Args),
+    Search(search::Args),
+    Share(share::Args),
+    Unshare(unshare::Args),
+    Get(get::Args),
+    Downloads(downloads::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// Does it.
+pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Coordinator(args) => coordinator::run(args, globals, out),
+        Command::Invite(args) => invite::run(&args, globals, out),
+        Command::Up(args) => up::run(args, globals, out),
+        Command::Down(args) => down::run(&args, globals, out),
+        Command::Leave(args) => leave::run(&args, globals, out),
+        Command::Status(args) => status::run(&args, globals, out),
+        Command::Peers(args) => peers::run(args, globals, out),
+        Command::Ls(args) => ls::run(&args, globals, out),
+        Command::Search(args) => search::run(&args, globals, out),
+        Command::Share(args) => share::run(args, globals, out),
+        Command::Unshare(args) => unshare::run(args, globals, out),
+        Command::Get(args) => get::run(args, globals, out),
+        Command::Downloads(args) => downloads::run(&args, globals, out),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}

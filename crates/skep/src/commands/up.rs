@@ -1,0 +1,154 @@
+//! `skep up`: the peer, in the foreground or detached.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use skep_node::{Config, Node, api};
+use skep_wire::{PeerName, ticket::Ticket};
+
+use super::invite::RoleArg;
+use crate::{
+    detach, exit::Exit, failure::Failure, globals, globals::Globals, logging, output, output::Output, parse,
+    runtime,
+};
+
+/// Run this machine's peer: it shares, serves and fetches
+///
+/// A machine joins once, with a ticket from `skep invite`; after that `skep up` is enough.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Join a network: a ticket, @FILE with one, or - to read it from standard input
+    #[arg(long, value_name = "TICKET|@FILE|-")]
+    join: Option<String>,
+    /// Name of this peer in the network [default: peer_N]
+    #[arg(long, value_name = "NAME")]
+    name: Option<PeerName>,
+    /// Address and port to listen on; port 0 is any, and the same as last time if that is free
+    #[arg(long, default_value = "0.0.0.0:0")]
+    listen: SocketAddr,
+    /// Host that others dial, if it is not the address that the coordinator sees
+    #[arg(long, value_name = "HOST")]
+    advertise: Option<String>,
+    /// Role, as wide as the ticket or narrower
+    #[arg(long)]
+    role: Option<RoleArg>,
+    /// Space offered to others [default: a tenth of what is free, at most 100GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
+    capacity: Option<u64>,
+    /// Where this machine stands, so that backups are spread over sites
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+    /// Publish each entry of this folder and follow its changes; may be repeated
+    #[arg(long = "share", value_name = "DIR")]
+    shares: Vec<PathBuf>,
+    /// The most bytes per second to others
+    #[arg(long, value_name = "RATE", value_parser = parse::rate)]
+    up_rate: Option<u64>,
+    /// The most bytes per second from others
+    #[arg(long, value_name = "RATE", value_parser = parse::rate)]
+    down_rate: Option<u64>,
+    /// Go on in the background; `skep down` stops it
+    #[arg(long)]
+    detach: bool,
+}
+
+pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
+    let home = globals.peer_home()?;
+    if args.detach {
+        return detach::start(&home, out);
+    }
+    logging::start(globals);
+    let config = config(args, home.clone())?;
+    runtime::block_on(async {
+        let stop = runtime::stop_on_signal()?;
+        let node = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(Failure::interrupted()),
+            node = Node::start(runtime::world(), config) => node.map_err(api::types::ErrorBody::from)?,
+        };
+        let socket = home.join(api::SOCKET);
+        let listener = api::bind(&socket).map_err(|e| {
+            Failure::new(
+                "home",
+                format!("the local API cannot be opened: {e}"),
+                "check the home",
+            )
+        })?;
+        say_ready(&node, out);
+        let served = api::serve(node.clone(), listener, stop).await;
+        let _ = std::fs::remove_file(&socket);
+        node.stop().await;
+        served.map_err(|e| Failure::new("internal", format!("the local API failed: {e}"), ""))?;
+        Ok(Exit::Done)
+    })
+}
+
+fn config(args: Args, home: PathBuf) -> Result<Config, Failure> {
+    let mut config = Config::new(home, args.listen);
+    config.ticket = args.join.as_deref().map(ticket).transpose()?;
+    config.name = args.name;
+    config.role = args.role.map(Into::into);
+    config.advertise = args.advertise;
+    config.capacity_bytes = args.capacity;
+    config.site = args.site;
+    config.watch = args
+        .shares
+        .iter()
+        .map(|path| globals::absolute(path))
+        .collect::<Result<_, _>>()?;
+    config.up_rate = args.up_rate;
+    config.down_rate = args.down_rate;
+    for folder in &config.watch {
+        if !folder.is_dir() {
+            let message = format!("{} is not a folder", folder.display());
+            return Err(Failure::usage(
+                message,
+                "--share takes a folder; `skep share` publishes a single file",
+            ));
+        }
+    }
+    Ok(config)
+}
+
+/// A ticket, from where it was said to be.
+fn ticket(text: &str) -> Result<Ticket, Failure> {
+    let read = match text.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).map_err(|e| {
+            Failure::usage(
+                format!("the ticket file {file} cannot be read: {e}"),
+                "check the path",
+            )
+        })?,
+        None if text == "-" => std::io::read_to_string(std::io::stdin())
+            .map_err(|e| Failure::usage(format!("no ticket came on standard input: {e}"), ""))?,
+        None => text.to_owned(),
+    };
+    let ticket = read.trim().parse();
+    ticket.map_err(|e| {
+        Failure::usage(
+            e,
+            "ask for a ticket with `skep invite` where the coordinator runs",
+        )
+    })
+}
+
+fn say_ready(node: &Node, out: &Output) {
+    let ready = node.ready();
+    let again = if ready.returning {
+        "Welcome back"
+    } else {
+        "Welcome"
+    };
+    let text = format!("{again}, {}. This peer listens on {}.", ready.name, ready.listen);
+    out.event("ready", &ready, text);
+    let status = node.status();
+    if !status.connected {
+        out.note("The coordinator cannot be reached just now; this peer goes on trying.");
+    }
+    if status.capacity > 0 {
+        out.note(format!(
+            "It offers {} to others (--capacity).",
+            output::bytes(status.capacity)
+        ));
+    }
+    out.note("Share with `skep share PATH`, get with `skep get NAME`. Stop with Ctrl-C.");
+}
