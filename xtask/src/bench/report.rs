@@ -102,9 +102,12 @@ fn figures(cost: &Cost, mib: f64, baseline: Option<&Cost>) -> [String; 8] {
 fn render(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |line: &Vec<String>, column: usize| line.get(column).cloned().unwrap_or_default();
-    // A reason instead of figures does not widen its column.
-    let full = || lines.iter().filter(|line| line.len() == columns);
-    let width = |column| full().map(|line| cell(line, column).len()).max().unwrap_or(0);
+    // A reason instead of figures stands in the last cell of a shorter line, and does not widen its column.
+    let counts = |line: &&Vec<String>, column| line.len() == columns || column + 1 < line.len();
+    let width = |column| {
+        let counting = lines.iter().filter(|line| counts(line, column));
+        counting.map(|line| cell(line, column).len()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate() {
