@@ -59,12 +59,49 @@ impl std::fmt::Debug for SigningKey {
 }
 
 /// Whether `signature` is the signature of `message` by the key `public`.
+///
+/// Keys of small order sign nothing: under them, anybody can make a signature of anything.
 #[must_use]
 pub fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    UnparsedPublicKey::new(&signature::ED25519, public)
-        .verify(message, signature)
-        .is_ok()
+    let key = UnparsedPublicKey::new(&signature::ED25519, public);
+    !is_weak(public) && key.verify(message, signature).is_ok()
 }
+
+/// Whether the key is a point of order 1, 2, 4 or 8.
+fn is_weak(public: &[u8; 32]) -> bool {
+    let mut y = *public;
+    y[31] &= 0x7f; // without the sign of x
+    WEAK.contains(&y)
+}
+
+/// The y coordinates of the points of small order, little-endian. What is not reduced modulo p is no
+/// key in the first place.
+const WEAK: [[u8; 32]; 5] = [
+    small(0x00),
+    small(0x01),
+    P_MINUS_1,
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+];
+
+const fn small(first: u8) -> [u8; 32] {
+    let mut y = [0; 32];
+    y[0] = first;
+    y
+}
+
+const P_MINUS_1: [u8; 32] = {
+    let mut y = [0xff; 32];
+    y[0] = 0xec;
+    y[31] = 0x7f;
+    y
+};
 
 #[cfg(test)]
 mod tests {
@@ -91,6 +128,25 @@ mod tests {
         assert!(verify(&public, &[0x72], &signature));
         assert!(!verify(&public, &[0x73], &signature));
         assert!(!verify(&[0; 32], &[0x72], &signature));
+    }
+
+    #[test]
+    fn keys_of_small_order_sign_nothing() {
+        for public in WEAK {
+            // R is a point of small order too, and S is 0: no secret went into it.
+            let forged = WEAK.map(|point| {
+                let mut signature = [0; 64];
+                signature[..32].copy_from_slice(&point);
+                signature
+            });
+            let mut accepted_without_us = 0;
+            for (message, signature) in (0..64u8).flat_map(|n| forged.map(|signature| ([n], signature))) {
+                let key = UnparsedPublicKey::new(&signature::ED25519, public);
+                accepted_without_us += u32::from(key.verify(&message, &signature).is_ok());
+                assert!(!verify(&public, &message, &signature));
+            }
+            assert!(accepted_without_us > 0, "{public:x?} is not weak");
+        }
     }
 
     #[test]

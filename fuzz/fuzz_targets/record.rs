@@ -1,0 +1,31 @@
+//! A signed record of any kind: as it travels, and what lies inside of it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use skep_wire::{
+    Signed, SigningKey,
+    record::{CoordinatorCertificate, Grant, Revocations, ShareRecord},
+    signed::Record,
+};
+
+fuzz_target!(|data: &[u8]| {
+    judge::<Grant>(data);
+    judge::<CoordinatorCertificate>(data);
+    judge::<Revocations>(data);
+    judge::<ShareRecord>(data);
+});
+
+fn judge<T: Record + PartialEq + std::fmt::Debug>(data: &[u8]) {
+    // As the content of a record that somebody would have signed.
+    let inner = postcard::to_allocvec(&(data, &[0u8; 64][..])).expect("bytes encode");
+    for bytes in [data, &inner] {
+        let Ok(signed) = Signed::<T>::decode(bytes) else {
+            continue;
+        };
+        assert!(signed.open(&[0; 32]).is_err());
+        if let Ok(record) = signed.peek() {
+            let key = SigningKey::from_seed([1; 32]);
+            assert_eq!(Signed::new(&record, &key).peek().as_ref(), Ok(&record));
+        }
+    }
+}
