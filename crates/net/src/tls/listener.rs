@@ -16,8 +16,8 @@ use rustls::ServerConfig;
 use skep_world::{Listener, Stream};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{Mutex, mpsc},
-    task::{AbortHandle, Id, JoinSet},
+    sync::Mutex,
+    task::{AbortHandle, Id, JoinError, JoinSet},
     time::{Instant, sleep, timeout},
 };
 
@@ -31,19 +31,26 @@ const TIME_ENOUGH: Duration = Duration::from_millis(500);
 const HANDSHAKES: usize = 1024;
 /// The most of them from one address (one /64 network of IPv6).
 const HANDSHAKES_PER_SOURCE: usize = 512;
-/// Finished ones that wait to be taken.
-const READY: usize = 64;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 /// The pause after an error that concerns no single connection, such as no free descriptor.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A listening socket with its handshakes.
+/// A listening socket with its handshakes, which end when it is dropped.
+///
+/// New connections are taken while somebody waits in [`Listener::accept`]; before that they are with the kernel.
 pub(super) struct TlsListener {
+    socket: TcpListener,
     local: SocketAddr,
-    ready: Mutex<mpsc::Receiver<Stream>>,
-    /// The accepting task; aborted when this is dropped, and its handshakes with it.
-    _accepting: JoinSet<()>,
+    config: Arc<ServerConfig>,
+    door: Mutex<Door>,
+}
+
+/// The handshakes under way.
+#[derive(Default)]
+struct Door {
+    handshakes: JoinSet<Option<Stream>>,
+    waiting: Waiting,
 }
 
 impl TlsListener {
@@ -54,21 +61,12 @@ impl TlsListener {
         };
         socket.set_reuseaddr(true)?;
         socket.bind(at)?;
-        let listener = socket.listen(BACKLOG)?;
-        let local = listener.local_addr()?;
-        let (sender, ready) = mpsc::channel(READY);
-        let door = Door {
-            config: Arc::new(config),
-            ready: sender,
-            handshakes: JoinSet::new(),
-            waiting: Waiting::default(),
-        };
-        let mut accepting = JoinSet::new();
-        accepting.spawn(door.accept_all(listener));
+        let socket = socket.listen(BACKLOG)?;
         Ok(Self {
-            local,
-            ready: Mutex::new(ready),
-            _accepting: accepting,
+            local: socket.local_addr()?,
+            socket,
+            config: Arc::new(config),
+            door: Mutex::default(),
         })
     }
 }
@@ -80,46 +78,41 @@ impl Listener for TlsListener {
     }
 
     async fn accept(&self) -> io::Result<Stream> {
-        let stream = self.ready.lock().await.recv().await;
-        stream.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-/// Where connections come in.
-struct Door {
-    config: Arc<ServerConfig>,
-    ready: mpsc::Sender<Stream>,
-    handshakes: JoinSet<()>,
-    waiting: Waiting,
-}
-
-impl Door {
-    async fn accept_all(mut self, listener: TcpListener) {
+        let mut door = self.door.lock().await;
         loop {
             tokio::select! {
                 biased;
-                Some(ended) = self.handshakes.join_next_with_id() => {
-                    self.waiting.ended(ended.map_or_else(|e| e.id(), |(id, ())| id));
+                Some(ended) = door.handshakes.join_next_with_id() => {
+                    if let Some(stream) = door.ended(ended) {
+                        return Ok(stream);
+                    }
                 }
-                accepted = listener.accept() => match accepted {
-                    Ok((tcp, remote)) => self.welcome(tcp, remote),
+                accepted = self.socket.accept() => match accepted {
+                    Ok((tcp, remote)) => door.welcome(tcp, remote, &self.config),
                     Err(error) if concerns_one_connection(&error) => {}
-                    Err(error) => self.rest(&error).await,
+                    Err(error) => door.rest(&error).await,
                 },
             }
         }
     }
+}
 
+impl Door {
     /// Starts a handshake, if there is a place for it.
-    fn welcome(&mut self, tcp: TcpStream, remote: SocketAddr) {
+    fn welcome(&mut self, tcp: TcpStream, remote: SocketAddr, config: &Arc<ServerConfig>) {
         let source = source(remote.ip());
         if !self.waiting.make_place(source, Instant::now()) {
             tracing::debug!(%remote, "too many handshakes at once: turned away");
             return;
         }
-        let handshake = handshake(tcp, remote, Arc::clone(&self.config), self.ready.clone());
-        let handle = self.handshakes.spawn(handshake);
-        self.waiting.started(source, Instant::now(), handle);
+        let task = self.handshakes.spawn(handshake(tcp, remote, Arc::clone(config)));
+        self.waiting.started(source, Instant::now(), task);
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Option<Stream>), JoinError>) -> Option<Stream> {
+        let (task, stream) = ended.unwrap_or_else(|error| (error.id(), None));
+        self.waiting.ended(task);
+        stream
     }
 
     /// Waits a little, so that an error which stays is not met in a tight loop.
@@ -131,21 +124,21 @@ impl Door {
     }
 }
 
-async fn handshake(
-    tcp: TcpStream,
-    remote: SocketAddr,
-    config: Arc<ServerConfig>,
-    ready: mpsc::Sender<Stream>,
-) {
+async fn handshake(tcp: TcpStream, remote: SocketAddr, config: Arc<ServerConfig>) -> Option<Stream> {
     let opening = async {
         let session = Session::server(config).map_err(io::Error::other)?;
         stream::open(tcp, session).await
     };
-    match timeout(HANDSHAKE, opening).await {
-        // The listener may be gone by now, and the connection goes with it.
-        Ok(Ok(stream)) => drop(ready.send(stream).await),
-        Ok(Err(error)) => tracing::debug!(%remote, %error, "handshake failed"),
-        Err(_) => tracing::debug!(%remote, "handshake took too long"),
+    match timeout(HANDSHAKE, opening)
+        .await
+        .map_err(io::Error::from)
+        .flatten()
+    {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::debug!(%remote, %error, "handshake failed");
+            None
+        }
     }
 }
 
@@ -235,5 +228,61 @@ impl Waiting {
                 self.by_source.remove(&handshake.source);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tasks that never end, and a time at which they began.
+    async fn crowd(waiting: &mut Waiting, tasks: &mut JoinSet<()>, sources: &[IpAddr]) -> Instant {
+        let since = Instant::now();
+        for &source in sources {
+            let task = tasks.spawn(std::future::pending());
+            waiting.started(source, since, task);
+        }
+        since
+    }
+
+    fn address(n: usize) -> IpAddr {
+        IpAddr::from(u32::try_from(n).unwrap().to_be_bytes())
+    }
+
+    #[tokio::test]
+    async fn one_source_displaces_only_its_own_and_only_old_ones() {
+        let (mut waiting, mut tasks) = (Waiting::default(), JoinSet::new());
+        crowd(&mut waiting, &mut tasks, &[address(1)]).await;
+        let many = vec![address(2); HANDSHAKES_PER_SOURCE];
+        let since = crowd(&mut waiting, &mut tasks, &many).await;
+        assert!(!waiting.make_place(address(2), since));
+        assert!(waiting.make_place(address(3), since));
+        assert!(waiting.make_place(address(2), since + TIME_ENOUGH));
+        assert_eq!(waiting.by_source[&address(1)], 1);
+        assert_eq!(waiting.by_source[&address(2)], HANDSHAKES_PER_SOURCE - 1);
+        let aborted = tasks.join_next_with_id().await.unwrap().unwrap_err();
+        assert!(aborted.is_cancelled());
+        waiting.ended(aborted.id());
+        assert_eq!(waiting.by_source[&address(2)], HANDSHAKES_PER_SOURCE - 1);
+    }
+
+    #[tokio::test]
+    async fn many_sources_displace_the_oldest() {
+        let (mut waiting, mut tasks) = (Waiting::default(), JoinSet::new());
+        let many: Vec<IpAddr> = (0..HANDSHAKES).map(address).collect();
+        let since = crowd(&mut waiting, &mut tasks, &many).await;
+        assert!(!waiting.make_place(address(HANDSHAKES), since));
+        assert!(waiting.make_place(address(HANDSHAKES), since + TIME_ENOUGH));
+        assert!(!waiting.by_source.contains_key(&address(0)));
+        assert_eq!(waiting.by_age.len(), HANDSHAKES - 1);
+    }
+
+    #[test]
+    fn a_source_is_an_address_or_a_network_of_64_bits() {
+        let same = |a: &str, b: &str| source(a.parse().unwrap()) == source(b.parse().unwrap());
+        assert!(same("10.0.0.1", "::ffff:10.0.0.1"));
+        assert!(!same("10.0.0.1", "10.0.0.2"));
+        assert!(same("2001:db8::1", "2001:db8::ffff"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
     }
 }
