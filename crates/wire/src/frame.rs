@@ -1,7 +1,8 @@
 //! The frame: length u32, type u16, request id u32 (all big-endian), body.
 //!
 //! The length counts the body alone. A reader looks the type up in
-//! [`crate::message::limit`] before it allocates anything.
+//! [`crate::message::limit`] before it allocates anything; of types that are not known it drops up to
+//! [`crate::message::UNKNOWN_LIMIT`]. Reading and writing streams is not done here.
 
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 10;

@@ -133,16 +133,15 @@ fn is_device(text: &str) -> bool {
         .next()
         .unwrap_or(text)
         .trim_end_matches(' ');
-    let upper = stem.to_ascii_uppercase();
-    let numbered = upper.strip_prefix("COM").or_else(|| upper.strip_prefix("LPT"));
-    if let Some(number) = numbered {
-        let mut rest = number.chars();
-        let digit = rest
-            .next()
-            .is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c));
-        return digit && rest.next().is_none();
-    }
-    ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&upper.as_str())
+    let is = |name: &&str| stem.eq_ignore_ascii_case(name);
+    let is_numbered = |port: &str, number: &str| {
+        let digit = matches!(number, "¹" | "²" | "³") || matches!(number.as_bytes(), [b'0'..=b'9']);
+        digit && (port.eq_ignore_ascii_case("COM") || port.eq_ignore_ascii_case("LPT"))
+    };
+    ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].iter().any(is)
+        || stem
+            .split_at_checked(3)
+            .is_some_and(|(port, number)| is_numbered(port, number))
 }
 
 impl fmt::Display for RelPath {
