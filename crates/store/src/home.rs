@@ -1,7 +1,7 @@
 //! The store's files in a peer's home.
 //!
-//! All can be made again from the contents themselves: losing one costs reading, not data. So none is
-//! synced, and each is checked when it is read.
+//! All can be made again from the contents themselves: losing one costs reading, not data. So they are
+//! not synced (but for a hint that a folder is being replaced), and each is checked when it is read.
 //!
 //! | path | what |
 //! |---|---|
@@ -83,6 +83,15 @@ impl Home {
         file.set_len(0)?;
         fill(&*file)?;
         self.dir.rename(&new, path, Replace::Allow)
+    }
+
+    /// Makes files durable, with their names.
+    pub(crate) fn sync(&self, paths: &[RelPath]) -> io::Result<()> {
+        for path in paths {
+            self.read(path)?.sync()?;
+            self.dir.sync(path.parent().as_ref())?;
+        }
+        self.dir.sync(None)
     }
 
     pub(crate) fn remove(&self, path: &RelPath) -> io::Result<()> {

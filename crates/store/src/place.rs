@@ -51,30 +51,58 @@ impl Place {
         self.name.as_ref().ok_or_else(missing)
     }
 
-    /// `path` beneath the place (none: the place itself) as a path of its folder.
-    pub(crate) fn beneath(&self, path: Option<&RelPath>) -> io::Result<Option<RelPath>> {
-        let too_long = |e| io::Error::new(io::ErrorKind::InvalidFilename, e);
-        Ok(match (&self.name, path) {
-            (Some(name), Some(path)) => Some(name.join(path).map_err(too_long)?),
-            (name, path) => name.as_ref().or(path).cloned(),
-        })
-    }
-
     pub(crate) fn open(&self, path: Option<&RelPath>) -> io::Result<Arc<dyn File>> {
-        match self.beneath(path)? {
-            Some(path) => self.dir.open(&path, Open::Read),
+        match self.spot(path)? {
+            Some(Spot { dir, path }) => dir.open(&path, Open::Read),
             None => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
 
     pub(crate) fn stat(&self, path: Option<&RelPath>) -> io::Result<Stat> {
-        match self.beneath(path)? {
-            Some(path) => self.dir.stat(&path),
+        match self.spot(path)? {
+            Some(Spot { dir, path }) => dir.stat(&path),
             None => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
 
     pub(crate) fn list(&self, path: Option<&RelPath>) -> io::Result<Vec<Entry>> {
-        self.dir.list(self.beneath(path)?.as_ref())
+        match self.spot(path)? {
+            Some(Spot { dir, path }) => dir.list(Some(&path)),
+            None => self.dir.list(None),
+        }
+    }
+
+    /// Where `path` beneath the place (none: the place itself) lies; none for a whole folder itself.
+    fn spot(&self, path: Option<&RelPath>) -> io::Result<Option<Spot>> {
+        let path = match (&self.name, path) {
+            (Some(name), Some(path)) => return Spot::below(&self.dir, name, path).map(Some),
+            (name, path) => name.as_ref().or(path),
+        };
+        Ok(path.map(|path| Spot {
+            dir: Arc::clone(&self.dir),
+            path: path.clone(),
+        }))
+    }
+}
+
+/// A path of a folder.
+pub(crate) struct Spot {
+    pub(crate) dir: Arc<dyn Dir>,
+    pub(crate) path: RelPath,
+}
+
+impl Spot {
+    /// `path` beneath `base` in `dir`, however long both are together.
+    pub(crate) fn below(dir: &Arc<dyn Dir>, base: &RelPath, path: &RelPath) -> io::Result<Self> {
+        Ok(match base.join(path) {
+            Ok(path) => Self {
+                dir: Arc::clone(dir),
+                path,
+            },
+            Err(_) => Self {
+                dir: dir.dir(base)?,
+                path: path.clone(),
+            },
+        })
     }
 }

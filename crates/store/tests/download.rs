@@ -231,7 +231,7 @@ fn flipped_bytes_and_a_lying_hint_are_found_and_fetched_again() {
     let hints = fs::read_dir(stage.tmp.path().join("home-b/partials")).unwrap();
     let hint = hints.map(|entry| entry.unwrap().path()).next().unwrap();
     let mut raw = fs::read(&hint).unwrap();
-    raw.truncate(512);
+    raw.truncate(1024);
     raw.extend_from_slice(&[0xff; 40]);
     fs::write(&hint, raw).unwrap();
     let partial = stage.open("f", &source);

@@ -2,18 +2,25 @@
 
 use std::io;
 
-use skep_wire::{RelPath, manifest::Node, record::ContentKind};
-use skep_world::disk::{Kind, Open, Replace};
+use skep_wire::{
+    RelPath,
+    manifest::{FileEntry, Node},
+    record::ContentKind,
+};
+use skep_world::{
+    Dir,
+    disk::{Kind, Open, Replace},
+};
 
 use super::{
     Partial, PartialError, replace,
     resume::{remove, restamp},
-    write::below,
 };
 use crate::{
     hashing::Hashing,
     home,
     inventory::{self, Item},
+    place::Spot,
     source::Source,
     stamp::Stamp,
 };
@@ -51,8 +58,8 @@ impl Partial {
     /// When it cannot be removed.
     pub fn abandon(self) -> Result<(), PartialError> {
         self.scope.forget_all();
-        let dir = &**self.place.dir();
-        replace::put_back(dir, &self.target, self.place.name()?, &self.label())?;
+        let dir = self.place.dir();
+        replace::put_back(&**dir, &self.target, self.place.name()?, &self.label())?;
         match self.check_hidden() {
             Ok(path) => remove(&self.home, dir, &path, self.content())?,
             Err(PartialError::Lost(_)) => {}
@@ -100,12 +107,12 @@ impl Partial {
 
     /// Makes the files and folders that have no chunks, and sets what is executable.
     fn complete(&self, hidden: &RelPath) -> Result<(), PartialError> {
-        let (dir, manifest) = (self.place.dir(), self.manifest());
+        let manifest = self.manifest();
         for entry in manifest.iter().flat_map(|manifest| manifest.entries()) {
-            let path = below(hidden, &entry.path)?;
+            let Spot { dir, path } = Spot::below(self.place.dir(), hidden, &entry.path)?;
             match entry.node {
                 Node::Folder => dir.make_dirs(&path)?,
-                Node::File { size: 0, .. } => self.make_empty(&path)?,
+                Node::File { size: 0, .. } => make_empty(&*dir, &path)?,
                 Node::File { .. } => {}
             }
             if matches!(entry.node, Node::File { executable: true, .. }) {
@@ -113,20 +120,6 @@ impl Partial {
             }
         }
         Ok(())
-    }
-
-    /// It may be there from an attempt before this one.
-    fn make_empty(&self, path: &RelPath) -> Result<(), PartialError> {
-        let dir = self.place.dir();
-        if let Some(parent) = path.parent() {
-            dir.make_dirs(&parent)?;
-        }
-        match dir.open(path, Open::CreateNew) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(dir.open(path, Open::Write)?.set_len(0)?)
-            }
-            made => Ok(made.map(drop)?),
-        }
     }
 
     fn sync(&self, hidden: &RelPath, hashing: &Hashing<'_>) -> Result<(), PartialError> {
@@ -138,11 +131,12 @@ impl Partial {
             return Ok(dir.sync_tree(Some(hidden))?);
         }
         hashing.each(manifest.files(), |file, _| {
-            let path = below(hidden, file.path)?;
+            let Spot { dir, path } = Spot::below(dir, hidden, file.path)?;
             Ok::<_, PartialError>(dir.open(&path, Open::Write)?.sync()?)
         })?;
         for folder in replace::folders(&manifest) {
-            dir.sync(Some(&below(hidden, &folder)?))?;
+            let Spot { dir, path } = Spot::below(dir, hidden, &folder)?;
+            dir.sync(Some(&path))?;
         }
         Ok(dir.sync(Some(hidden))?)
     }
@@ -155,7 +149,7 @@ impl Partial {
         }
         let head = self.layout().head_chunks();
         let keep = if self.manifest().is_some() { head } else { 0 };
-        remove(&self.home, &**self.place.dir(), hidden, self.content())?;
+        remove(&self.home, self.place.dir(), hidden, self.content())?;
         self.chunks().stored.remove_range(keep..);
         self.made().clear();
         let mut label = self.label();
@@ -175,14 +169,15 @@ impl Partial {
                 stamp: Stamp::from(&dir.stat(hidden)?),
             }],
             Some(manifest) => {
-                let item = |file: skep_wire::manifest::FileEntry<'_>| {
+                let item = |file: FileEntry<'_>| {
+                    let Spot { dir, path } = Spot::below(dir, hidden, file.path)?;
                     Ok(Item {
                         path: Some(file.path.clone()),
                         id: file.id,
-                        stamp: Stamp::from(&dir.stat(&below(hidden, file.path)?)?),
+                        stamp: Stamp::from(&dir.stat(&path)?),
                     })
                 };
-                manifest.files().map(item).collect::<Result<_, PartialError>>()?
+                manifest.files().map(item).collect::<io::Result<_>>()?
             }
         };
         let content = self.content();
@@ -224,9 +219,23 @@ impl Partial {
         Ok(())
     }
 
+    /// Remembers, durably, that the old folder is moving aside: who comes after a power cut must know.
     fn set_replacing(&self, replacing: bool) -> Result<(), PartialError> {
         let mut label = self.label();
         label.replacing = replacing;
-        Ok(self.hint.label(&label)?)
+        self.hint.label(&label)?;
+        let files = [home::hint(&self.place), home::manifest(label.content.id)];
+        Ok(self.home.sync(&files)?)
+    }
+}
+
+/// It may be there from an attempt before this one.
+fn make_empty(dir: &dyn Dir, path: &RelPath) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        dir.make_dirs(&parent)?;
+    }
+    match dir.open(path, Open::CreateNew) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => dir.open(path, Open::Write)?.set_len(0),
+        made => made.map(drop),
     }
 }

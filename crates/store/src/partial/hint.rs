@@ -1,6 +1,6 @@
 //! The hint: which download lies where, and which chunks of it are stored. Nobody believes it.
 //!
-//! A label of fixed size, then one bit per chunk. A bit is written after its chunk, so that what a
+//! A label of fixed size, twice, so that one of them is whole at any time; then one bit per chunk. A bit is written after its chunk, so that what a
 //! killed process leaves behind is exact; after a power cut it may say anything.
 
 use std::{io, sync::Arc};
@@ -21,6 +21,7 @@ const MAGIC: &[u8; 16] = b"skep-partial-1\n\0";
 const LABEL: usize = 512;
 const NAME_AT: usize = 80;
 const SUM_AT: usize = LABEL - 32;
+const BITS_AT: u64 = 2 * LABEL as u64;
 /// Bits of a content of 2^64 bytes would be more; no disk holds those.
 const MAX_BITS_BYTES: u64 = 64 << 20;
 
@@ -104,11 +105,11 @@ impl Hint {
     /// The hint of `place`, with what it says; nothing if it is damaged.
     pub(super) fn open(home: &Home, place: &Place) -> io::Result<(Self, Option<(Label, RoaringTreemap)>)> {
         let file = home.write(&home::hint(place))?;
-        let mut raw = [0; LABEL];
-        let label = match file.read_exact_at(0, &mut raw) {
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => None,
-            done => done.map(|()| Label::decode(&raw))?,
-        };
+        let size = file.stat()?.size.min(BITS_AT);
+        let mut raw = vec![0; usize::try_from(size).expect("two labels")];
+        file.read_exact_at(0, &mut raw)?;
+        let (labels, _) = raw.as_chunks::<LABEL>();
+        let label = labels.iter().find_map(Label::decode);
         let hint = Self { file };
         let said = label
             .map(|label| Ok::<_, io::Error>((label, hint.bits()?)))
@@ -125,11 +126,13 @@ impl Hint {
         for chunk in stored {
             bytes[usize::try_from(chunk / 8).map_err(io::Error::other)?] |= 1 << (chunk % 8);
         }
-        self.file.write_at(LABEL as u64, &bytes)
+        self.file.write_at(BITS_AT, &bytes)
     }
 
     pub(super) fn label(&self, label: &Label) -> io::Result<()> {
-        self.file.write_at(0, &label.encode())
+        let raw = label.encode();
+        self.file.write_at(0, &raw)?;
+        self.file.write_at(LABEL as u64, &raw)
     }
 
     /// Notes `chunk`, which is one of `stored`.
@@ -137,18 +140,13 @@ impl Hint {
         let first = chunk / 8 * 8;
         let bit = |at: u64| u8::from(stored.contains(first + at)) << at;
         let byte = (0..8).map(bit).fold(0, |byte, bit| byte | bit);
-        self.file.write_at(LABEL as u64 + chunk / 8, &[byte])
+        self.file.write_at(BITS_AT + chunk / 8, &[byte])
     }
 
     fn bits(&self) -> io::Result<RoaringTreemap> {
-        let size = self
-            .file
-            .stat()?
-            .size
-            .saturating_sub(LABEL as u64)
-            .min(MAX_BITS_BYTES);
+        let size = self.file.stat()?.size.saturating_sub(BITS_AT).min(MAX_BITS_BYTES);
         let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-        self.file.read_exact_at(LABEL as u64, &mut bytes)?;
+        self.file.read_exact_at(BITS_AT, &mut bytes)?;
         let chunks = (0u64..).step_by(8).zip(&bytes);
         let set = chunks.flat_map(|(first, byte)| {
             (0..8)

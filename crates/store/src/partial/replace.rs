@@ -1,7 +1,7 @@
 //! Replacing a folder: the old one moves aside, the new one takes its name at once, and what only the
 //! old one had is carried over. Nothing is removed that the new folder does not have in its place.
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use skep_wire::{Manifest, RelPath, manifest::Node, record::Content};
 use skep_world::{
@@ -9,8 +9,11 @@ use skep_world::{
     disk::{Kind, Replace},
 };
 
-use super::{PartialError, body::load_manifest, hidden::Target, hint::Label, write::below};
-use crate::{home::Home, place::Place};
+use super::{PartialError, body::load_manifest, hidden::Target, hint::Label};
+use crate::{
+    home::Home,
+    place::{Place, Spot},
+};
 
 /// A folder that moved aside, but whose place was not taken, goes back.
 pub(super) fn put_back(
@@ -68,7 +71,9 @@ struct MoveOver<'a> {
 impl MoveOver<'_> {
     /// Empties the folder `path` of the old folder (none: itself) and removes it. False if something stays.
     fn folder(&self, path: Option<&RelPath>) -> Result<bool, PartialError> {
-        let folder = path.map_or_else(|| Ok(self.old.clone()), |path| below(self.old, path))?;
+        let Ok(folder) = path.map_or_else(|| Ok(self.old.clone()), |path| self.old.join(path)) else {
+            return Ok(false);
+        };
         let mut empty = true;
         for entry in self.dir.list(Some(&folder))? {
             let path = entry.name.to_str().and_then(|name| join(path, name));
@@ -85,12 +90,13 @@ impl MoveOver<'_> {
     }
 
     fn file(&self, path: &RelPath) -> Result<bool, PartialError> {
-        let old = below(self.old, path)?;
+        let (Ok(old), Ok(new)) = (self.old.join(path), self.new.join(path)) else {
+            return Ok(false);
+        };
         if self.is_replaced(path) {
             self.dir.remove_file(&old)?;
             return Ok(true);
         }
-        let new = below(self.new, path)?;
         let moved = match new.parent() {
             Some(parent) => self.dir.make_dirs(&parent),
             None => Ok(()),
@@ -135,12 +141,16 @@ pub(super) fn folders(manifest: &Manifest) -> Vec<RelPath> {
 }
 
 /// Removes a hidden folder with the files of `manifest`. What else is in it, or cannot be removed, stays.
-pub(super) fn remove_folder(dir: &dyn Dir, hidden: &RelPath, manifest: Option<&Manifest>) -> io::Result<()> {
+pub(super) fn remove_folder(
+    dir: &Arc<dyn Dir>,
+    hidden: &RelPath,
+    manifest: Option<&Manifest>,
+) -> io::Result<()> {
     for file in manifest.iter().flat_map(|manifest| manifest.files()) {
-        let _ = hidden.join(file.path).map(|path| dir.remove_file(&path));
+        let _ = Spot::below(dir, hidden, file.path).and_then(|spot| spot.dir.remove_file(&spot.path));
     }
     for folder in manifest.map(folders).unwrap_or_default() {
-        let _ = hidden.join(&folder).map(|path| dir.remove_dir(&path));
+        let _ = Spot::below(dir, hidden, &folder).and_then(|spot| spot.dir.remove_dir(&spot.path));
     }
     match dir.remove_dir(hidden) {
         Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {

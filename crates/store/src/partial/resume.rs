@@ -48,10 +48,10 @@ pub(super) fn open(
         Some((label, _)) => discard(home, place, &target, label).map(|()| None)?,
         None => None,
     };
+    if said.as_ref().is_some_and(|(label, _)| label.replacing) && place.stat(None).is_ok() {
+        replace::carry_over(home, place, &target, content)?;
+    }
     if let Some(source) = finished(home, place, content)? {
-        if said.is_some_and(|(label, _)| label.replacing) {
-            replace::carry_over(home, place, &target, content)?;
-        }
         // The last thing that a crash can have left out.
         place.dir().sync(target.parent())?;
         home.remove(&home::hint(place))?;
@@ -85,12 +85,12 @@ fn new(home: &Arc<Home>, place: &Place, target: Target, hint: Hint, label: Label
 
 /// Removes what a download of something else to the same place left behind.
 fn discard(home: &Arc<Home>, place: &Place, target: &Target, mut label: Label) -> Result<(), PartialError> {
-    let dir = &**place.dir();
-    replace::put_back(dir, target, place.name()?, &label)?;
+    let dir = place.dir();
+    replace::put_back(&**dir, target, place.name()?, &label)?;
     if label.replacing {
         replace::carry_over(home, place, target, label.content)?;
     }
-    if let Some(path) = hidden::find(dir, target, &mut label)? {
+    if let Some(path) = hidden::find(&**dir, target, &mut label)? {
         remove(home, dir, &path, label.content)?;
     }
     Ok(())
@@ -99,7 +99,7 @@ fn discard(home: &Arc<Home>, place: &Place, target: &Target, mut label: Label) -
 /// Removes a hidden file, or of a hidden folder what the content has in it.
 pub(super) fn remove(
     home: &Home,
-    dir: &dyn Dir,
+    dir: &Arc<dyn Dir>,
     path: &RelPath,
     content: Content,
 ) -> Result<(), PartialError> {
@@ -113,24 +113,33 @@ pub(super) fn remove(
 /// The content at its place, if it is there whole: an earlier download was finished but for the
 /// caller's hearing of it.
 fn finished(home: &Arc<Home>, place: &Place, content: Content) -> Result<Option<Source>, PartialError> {
-    let Ok(source) = Source::open(home, place) else {
-        return Ok(None);
-    };
+    match check_finished(home, place, content) {
+        Ok(source) => Ok(source),
+        // Nothing is noted of the place, or not so that it could be read; or it is something else.
+        Err(SourceError::Io(e))
+            if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) =>
+        {
+            Ok(None)
+        }
+        Err(SourceError::Changed(_) | SourceError::Gone(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn check_finished(home: &Arc<Home>, place: &Place, content: Content) -> Result<Option<Source>, SourceError> {
+    let mut source = Source::open(home, place)?;
     if source.content() != content {
         return Ok(None);
     }
     if content.kind == ContentKind::File && restamp(home, &source)? {
-        return Ok(Source::open(home, place).ok());
+        source = Source::open(home, place)?;
     }
-    match source.check_stamps() {
-        Ok(()) => Ok(Some(source)),
-        Err(SourceError::Io(e)) => Err(e.into()),
-        Err(_) => Ok(None),
-    }
+    source.check_stamps()?;
+    Ok(Some(source))
 }
 
 /// The inventory was written before the file got its name, which moved its change time.
-pub(super) fn restamp(home: &Home, source: &Source) -> Result<bool, PartialError> {
+pub(super) fn restamp(home: &Home, source: &Source) -> Result<bool, SourceError> {
     let Some(item) = source.items()?.next().transpose()? else {
         return Ok(false);
     };
@@ -162,7 +171,7 @@ impl Partial {
         }
         if self.manifest().is_some() {
             self.verify(claimed.iter().filter(|chunk| *chunk >= head), hashing)?;
-            self.remove_all_but(&self.stored())?;
+            self.remove_all_but(&self.stored());
         }
         let label = self.label().clone();
         Ok(self.hint.write(&label, &self.chunks().stored)?)
@@ -177,7 +186,7 @@ impl Partial {
     }
 
     /// Files of which `stored` has no chunk may be half written. They are made anew.
-    fn remove_all_but(&self, stored: &RoaringTreemap) -> Result<(), PartialError> {
+    pub(super) fn remove_all_but(&self, stored: &RoaringTreemap) {
         let (manifest, layout) = (self.manifest(), self.layout());
         let files = manifest.iter().flat_map(|manifest| manifest.files());
         for file in files.filter(|file| file.size > 0) {
@@ -185,12 +194,12 @@ impl Partial {
                 .object_chunks(file.object)
                 .any(|chunk| stored.contains(chunk))
             {
-                self.remove_object(file.object)?;
+                // What stays in the way shows when the file is made anew.
+                let _ = self.remove_object(file.object);
             } else if file.size > CHUNK_BYTES {
                 self.made().insert(file.object);
             }
         }
-        Ok(())
     }
 
     /// Hashes the claimed chunks; what verifies is stored, the rest is not.

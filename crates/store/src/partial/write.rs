@@ -17,6 +17,7 @@ use crate::{
     extent::{Span, clip, extent_bytes, spans},
     home,
     open_files::Part,
+    place::Spot,
     source::SourceError,
 };
 
@@ -104,7 +105,9 @@ impl Partial {
         if !self.completes_head(number) {
             return Ok(Put::Stored);
         }
-        self.begin_folder()?;
+        if self.begin_folder()? {
+            self.remove_all_but(&self.stored());
+        }
         Ok(Put::ManifestDone)
     }
 
@@ -138,11 +141,10 @@ impl Partial {
 
     /// Writes a whole file of a folder.
     fn write_small(&self, object: u32, bytes: &[u8]) -> Result<(), PartialError> {
-        let path = self.object_path(object)?;
-        let file = self.create(object, &path)?;
+        let file = self.create(object)?;
         let result = file.write_at(0, bytes);
         drop(file);
-        result.inspect_err(|_| drop(self.place.dir().remove_file(&path)))?;
+        result.inspect_err(|_| drop(self.remove_object(object)))?;
         Ok(())
     }
 
@@ -169,27 +171,27 @@ impl Partial {
             let hidden = self.hidden_or_new()?;
             return Ok(self.place.dir().open(&hidden, Open::Write)?);
         }
-        let path = self.object_path(object)?;
         // Under the lock, so that two pieces do not make the file twice.
         let mut made = self.made();
         if made.contains(object) {
-            return Ok(self.place.dir().open(&path, Open::Write)?);
+            let Spot { dir, path } = self.spot(object)?;
+            return Ok(dir.open(&path, Open::Write)?);
         }
-        let file = self.create(object, &path)?;
+        let file = self.create(object)?;
         made.insert(object);
         Ok(file)
     }
 
     /// Makes a file of a folder that was not there.
-    fn create(&self, object: u32, path: &RelPath) -> Result<Arc<dyn File>, PartialError> {
-        let dir = self.place.dir();
-        let mut file = dir.open(path, Open::CreateNew);
+    fn create(&self, object: u32) -> Result<Arc<dyn File>, PartialError> {
+        let Spot { dir, path } = self.spot(object)?;
+        let mut file = dir.open(&path, Open::CreateNew);
         if let (Err(e), Some(parent)) = (&file, path.parent())
             && e.kind() == io::ErrorKind::NotFound
         {
             self.check_hidden()?;
             dir.make_dirs(&parent)?;
-            file = dir.open(path, Open::CreateNew);
+            file = dir.open(&path, Open::CreateNew);
         }
         file.map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => self.collides(object),
@@ -211,23 +213,27 @@ impl Partial {
         }
     }
 
-    /// Where a file of the content lies, as a path of the place's folder.
-    pub(super) fn object_path(&self, object: u32) -> Result<RelPath, PartialError> {
-        let hidden = self.hidden()?;
+    /// Where a file of the content lies while it is downloaded.
+    fn spot(&self, object: u32) -> Result<Spot, PartialError> {
+        let (dir, path) = (self.place.dir(), self.hidden()?);
         match self
             .body()
             .manifest
             .as_ref()
-            .and_then(|manifest| manifest.file(object).map(|f| f.path.clone()))
+            .and_then(|manifest| manifest.file(object))
         {
-            Some(path) => below(&hidden, &path),
-            None => Ok(hidden),
+            Some(file) => Ok(Spot::below(dir, &path, file.path)?),
+            None => Ok(Spot {
+                dir: Arc::clone(dir),
+                path,
+            }),
         }
     }
 
     pub(super) fn remove_object(&self, object: u32) -> Result<(), PartialError> {
         self.scope.forget(Part::Object(object));
-        match self.place.dir().remove_file(&self.object_path(object)?) {
+        let Spot { dir, path } = self.spot(object)?;
+        match dir.remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
             _ => Ok(()),
         }
@@ -245,17 +251,18 @@ impl Partial {
         stored + u64::from(!chunks.stored.contains(number)) == head
     }
 
-    /// The manifest is whole: makes the folder.
-    pub(super) fn begin_folder(&self) -> Result<(), PartialError> {
+    /// The manifest is whole: makes the folder. True if it was there, with who knows what in it.
+    pub(super) fn begin_folder(&self) -> Result<bool, PartialError> {
         let content = self.content();
         let lost = || PartialError::Lost(home::manifest(content.id).to_string());
         let manifest = load_manifest(&self.home, content)?.ok_or_else(lost)?;
+        let was_there = self.hidden().is_ok();
         let hidden = self.hidden_or_new()?;
         if let Some((a, b)) = names::collision(&**self.place.dir(), &hidden, &manifest)? {
             return Err(PartialError::Collision(a, b));
         }
         self.set_body(Body::folder(content, manifest));
-        Ok(())
+        Ok(was_there)
     }
 
     /// Where the hidden file or folder lies.
@@ -299,14 +306,8 @@ impl Partial {
         if object == 0 && body.content.kind == ContentKind::Folder {
             return self.home.write(&home::manifest(body.content.id));
         }
-        let path = self.object_path(object).map_err(io::Error::other)?;
+        let Spot { dir, path } = self.spot(object).map_err(io::Error::other)?;
         // Also for writing: a piece may be written to the same open file.
-        self.place.dir().open(&path, Open::Write)
+        dir.open(&path, Open::Write)
     }
-}
-
-pub(super) fn below(folder: &RelPath, path: &RelPath) -> Result<RelPath, PartialError> {
-    folder
-        .join(path)
-        .map_err(|e| PartialError::Io(io::Error::new(io::ErrorKind::InvalidFilename, e)))
 }

@@ -1,7 +1,7 @@
 //! Opening beneath a folder without ever leaving it: no symbolic link is followed, at any depth.
 //!
-//! Linux does the whole path in one openat2 call; elsewhere, and in sandboxes that refuse openat2,
-//! the path is walked folder by folder. A [`RelPath`] has no `..`, so that both stay beneath.
+//! Linux does the whole path in one openat2 call; elsewhere, in sandboxes that refuse openat2, and
+//! for paths over PATH_MAX, the path is walked folder by folder. A [`RelPath`] has no `..`, so that both stay beneath.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -31,7 +31,7 @@ impl AsFd for Parent<'_> {
 /// Opens `path` beneath `root`.
 pub(super) fn open(root: BorrowedFd<'_>, path: &RelPath, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     match open_at_once(root, path, flags, mode) {
-        Err(Errno::NOSYS | Errno::PERM) => open_by_steps(root, path, flags, mode),
+        Err(Errno::NOSYS | Errno::PERM | Errno::NAMETOOLONG) => open_by_steps(root, path, flags, mode),
         done => done,
     }
 }
