@@ -7,14 +7,24 @@
 use std::{ops::Range, time::Duration};
 
 use rand::Rng;
+use skep_wire::PeerId;
 
 use super::{
     Action, Swarm,
+    bits::Bits,
     board::{Flight, HolderNo, State},
+    holder::Holder,
 };
 
-/// What a holder gives in a second when nothing is known of any.
+/// What a holder may give in a second, at least, as long as nothing is known of it.
 const GUESSED_RATE: f64 = (16 << 20) as f64;
+
+/// So many random places are compared to find a good one.
+const PROBES: usize = 64;
+/// Rivals divide the chunks in about so many runs.
+const RUNS: u64 = 1_024;
+/// Runs are no longer than this many chunks.
+const LONGEST_RUN: u64 = 16;
 
 impl Swarm {
     /// Hands out requests until nobody who has room may be asked for something useful.
@@ -37,7 +47,7 @@ impl Swarm {
         self.board.ask(chunk, flight);
         let holder = &mut self.holders[no];
         holder.asked(now, self.board.bytes(chunk));
-        holder.cursor = chunk + 1;
+        holder.cursor = Some(chunk + 1);
         self.out.push(Action::Request {
             peer: holder.peer,
             chunk,
@@ -45,10 +55,8 @@ impl Swarm {
     }
 
     fn next_request(&mut self, now: Duration) -> Option<(HolderNo, u64)> {
-        if self.board.wanted().next().is_none() {
-            return None;
-        }
-        let guess = self.guess(now);
+        self.board.wanted().next()?;
+        let guess = self.guess();
         for no in self.with_room(now, guess) {
             let Some(chunk) = self.choose(now, no, guess) else {
                 continue;
@@ -76,14 +84,10 @@ impl Swarm {
         order.into_iter().map(|(_, no)| no).collect()
     }
 
-    /// What a holder of whom nothing is known may give: as much as the best one. So everyone is tried.
-    pub(super) fn guess(&self, now: Duration) -> f64 {
-        let best = self
-            .holders
-            .iter()
-            .filter_map(|holder| holder.rate(now))
-            .fold(0.0, f64::max);
-        if best > 0.0 { best } else { GUESSED_RATE }
+    /// What a holder of whom nothing is known may give: much, and as much as the best one. So everyone is tried.
+    pub(super) fn guess(&self) -> f64 {
+        let measured = self.holders.iter().filter_map(Holder::measured_rate);
+        measured.fold(GUESSED_RATE, f64::max)
     }
 
     /// Whether memory allows one chunk more.
@@ -129,20 +133,48 @@ impl Swarm {
     }
 
     fn choose_rarest(&mut self, now: Duration, no: HolderNo) -> Option<u64> {
-        let anywhere = self.rng.random_range(0..self.board.len().max(1));
+        let rivals = self.rivals();
+        let probes: [u64; PROBES] = std::array::from_fn(|_| self.rng.random_range(0..self.board.len()));
         let holder = &self.holders[no];
-        let scattered = self
-            .holders
-            .iter()
-            .any(|holder| holder.out.is_none() && !holder.is_complete());
         self.board.wanted().find_map(|bits| {
-            let from = match scattered {
-                false => self.origin,
-                true if bits.contains(holder.cursor) => holder.cursor,
-                true => anywhere,
+            let from = match holder.cursor {
+                _ if rivals.is_empty() => self.origin,
+                Some(at) if at % self.run() != 0 && bits.contains(at) => at,
+                _ => self.least_contested(bits, &probes, &rivals),
             };
             holder.next(bits, from, now).or_else(|| holder.next(bits, 0, now))
         })
+    }
+
+    /// Others who download the same, and will want the same chunks.
+    fn rivals(&self) -> Vec<PeerId> {
+        let partial = self
+            .holders
+            .iter()
+            .filter(|holder| holder.out.is_none() && !holder.is_complete());
+        partial.map(|holder| holder.peer).collect()
+    }
+
+    /// Chunks that are fetched by one and the same rival, in order. It depends on nothing that rivals see differently.
+    fn run(&self) -> u64 {
+        (self.board.len() / RUNS).clamp(1, LONGEST_RUN)
+    }
+
+    /// Where in `wanted` it is least likely that somebody else is at work. For each run of chunks everybody computes
+    /// the same order of all rivals; as each begins where it comes first itself, they seldom meet.
+    fn least_contested(&self, wanted: &Bits, probes: &[u64], rivals: &[PeerId]) -> u64 {
+        let few: Vec<u64> = match wanted.count() <= probes.len() as u64 {
+            true => wanted.iter().collect(),
+            false => probes.iter().copied().filter(|&at| wanted.contains(at)).collect(),
+        };
+        let before_me = |chunk: &u64| {
+            let mine = claim(self.me, *chunk);
+            rivals
+                .iter()
+                .filter(|&&rival| claim(rival, *chunk) > mine)
+                .count()
+        };
+        few.into_iter().min_by_key(before_me).unwrap_or(probes[0])
     }
 
     /// Whether the download is not over sooner if somebody else does it. A slow holder is useful in the middle of
@@ -155,7 +187,7 @@ impl Swarm {
     /// In how many seconds everything would be here if all holders went on as they do.
     fn remaining_s(&self, now: Duration, guess: f64) -> f64 {
         let usable = self.holders.iter().filter(|holder| holder.is_ready(now));
-        let rate: f64 = usable.map(|holder| holder.rate(now).unwrap_or(guess)).sum();
+        let rate: f64 = usable.map(|holder| holder.rate(now, guess)).sum();
         self.board.missing_bytes() as f64 / rate.max(1.0)
     }
 
@@ -170,7 +202,7 @@ impl Swarm {
 
     /// A reader has jumped: takes back requests that nobody waits for and that have brought nothing yet, so that
     /// what is waited for need not queue behind them.
-    pub(super) fn make_way(&mut self) {
+    pub(super) fn make_way(&mut self, now: Duration) {
         let urgent = |chunk: u64, urgent: &[Range<u64>]| urgent.iter().any(|range| range.contains(&chunk));
         if self.urgent.is_empty() || self.board.flights().any(|(chunk, _)| urgent(chunk, &self.urgent)) {
             return;
@@ -184,7 +216,7 @@ impl Swarm {
             .collect();
         idle.sort_unstable();
         for (_, no, chunk) in idle.into_iter().rev().take(waiting) {
-            self.cancel(no, chunk);
+            self.cancel(now, no, chunk);
         }
     }
 
@@ -198,4 +230,14 @@ impl Swarm {
             .filter(|&chunk| self.board.state(chunk) == State::Wanted)
             .count()
     }
+}
+
+/// How strong the claim of a peer on a run is; the same for everybody who computes it.
+fn claim(peer: PeerId, run: u64) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = peer.0;
+    let mixed = u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // The finish of SplitMix64 (Steele, Lea, Flood 2014).
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }

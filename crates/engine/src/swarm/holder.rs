@@ -14,6 +14,10 @@ use super::{
 const UNKNOWN_LATENCY: Duration = Duration::from_millis(20);
 /// Waiting is a stall when it takes this many times as long as expected.
 const STALL_FACTOR: f64 = 4.0;
+/// After this silence it is worth a try to ask somebody else.
+const SILENCE_S: f64 = 0.25;
+/// More is asked for than what the measured rate would fill, so that a holder that can give more is found out.
+const GROWTH: f64 = 1.25;
 /// Being busy is no failure: a holder may say so this many times as often.
 const BUSY_PATIENCE: u32 = 4;
 
@@ -42,7 +46,7 @@ pub(super) struct Holder {
     pub(super) in_flight: usize,
     pub(super) awaited_bytes: u64,
     /// Where a run of chunks asked of it would go on.
-    pub(super) cursor: u64,
+    pub(super) cursor: Option<u64>,
     /// Everything that came from it.
     pub(super) bytes: u64,
     /// Chunks that were not what they should be.
@@ -70,7 +74,7 @@ impl Holder {
             out: None,
             in_flight: 0,
             awaited_bytes: 0,
-            cursor: 0,
+            cursor: None,
             bytes: 0,
             bad: 0,
             grew: now,
@@ -161,24 +165,28 @@ impl Holder {
         self.latency.unwrap_or(UNKNOWN_LATENCY).as_secs_f64()
     }
 
-    /// Bytes a second it gives now; none before anything has come.
-    pub(super) fn rate(&self, now: Duration) -> Option<f64> {
-        if self.in_flight == 0 {
-            self.rate.measured()
-        } else {
-            self.rate.while_busy(now)
+    /// Bytes a second that came when it was last measured; none before anything has come.
+    pub(super) fn measured_rate(&self) -> Option<f64> {
+        self.rate.measured()
+    }
+
+    /// Bytes a second that can be expected of it now; as much as `guess` while nothing is known.
+    pub(super) fn rate(&self, now: Duration, guess: f64) -> f64 {
+        match self.in_flight {
+            0 => self.rate.measured().unwrap_or(guess),
+            _ => self.rate.while_busy(now, CHUNK_BYTES, guess),
         }
+        .max(1.0)
     }
 
     /// In how many seconds `more` bytes would be here if they were asked for now, behind all that is asked already.
     pub(super) fn finish_s(&self, now: Duration, more: u64, guess: f64) -> f64 {
-        let rate = self.rate(now).unwrap_or(guess).max(1.0);
-        self.latency_s() + (self.awaited_bytes + more) as f64 / rate
+        self.latency_s() + (self.awaited_bytes + more) as f64 / self.rate(now, guess)
     }
 
     /// In how many seconds the answer to a request behind `ahead` bytes begins.
     pub(super) fn begin_s(&self, now: Duration, ahead: u64, guess: f64) -> f64 {
-        ahead as f64 / self.rate(now).unwrap_or(guess).max(1.0)
+        ahead as f64 / self.rate(now, guess)
     }
 
     /// Whether requests that go out now are noticed before the answers to older ones begin.
@@ -186,23 +194,38 @@ impl Holder {
         2.0 * self.latency_s() + 0.05
     }
 
+    /// Bytes that still come after a request is cancelled that is answered behind `ahead` bytes.
+    pub(super) fn unstoppable(&self, now: Duration, ahead: u64, guess: f64) -> f64 {
+        if self.bytes == 0 && self.rate.measured().is_some() {
+            return 0.0;
+        }
+        let unnoticed_s = self.notice_s() - self.begin_s(now, ahead, guess);
+        unnoticed_s.max(0.0) * self.rate(now, guess)
+    }
+
+    /// Whether it was asked for something, and nothing has come for longer than a good holder needs.
+    pub(super) fn is_silent(&self, now: Duration) -> bool {
+        let silence_s = now.saturating_sub(self.heard).as_secs_f64();
+        self.in_flight > 0 && silence_s > SILENCE_S + 2.0 * self.latency_s()
+    }
+
     /// How many chunks to ask of it at a time: bandwidth x delay, and one in the making at each end.
     pub(super) fn depth(&self, config: &Config) -> usize {
         let Some(rate) = self.rate.measured() else {
             return config.min_depth;
         };
-        let chunks = rate * (self.latency_s() + config.slack.as_secs_f64()) / CHUNK_BYTES as f64;
-        let wanted = (0..config.max_depth)
-            .take_while(|&depth| (depth as f64) < chunks)
-            .count()
-            + 2;
+        let delay_s = self.latency_s() + config.slack.as_secs_f64();
+        let chunks = rate * delay_s * GROWTH / CHUNK_BYTES as f64;
+        let enough = (0..config.max_depth).take_while(|&depth| (depth as f64) < chunks);
+        let wanted = enough.count() + 1;
         wanted.clamp(config.min_depth, config.max_depth)
     }
 
     /// A chunk of `bytes` is asked of it.
     pub(super) fn asked(&mut self, now: Duration, bytes: u64) {
         if self.in_flight == 0 {
-            self.rate.start(now);
+            // The first bytes cannot be here sooner.
+            self.rate.start(now + self.latency.unwrap_or(UNKNOWN_LATENCY));
             self.heard = now;
         }
         self.in_flight += 1;
@@ -218,9 +241,12 @@ impl Holder {
     }
 
     /// A request to it is over; `unsent` bytes of it never came.
-    pub(super) fn ended(&mut self, unsent: u64) {
+    pub(super) fn ended(&mut self, now: Duration, unsent: u64) {
         self.in_flight -= 1;
         self.awaited_bytes -= unsent;
+        if self.in_flight == 0 {
+            self.rate.stop(now, CHUNK_BYTES);
+        }
     }
 
     /// It has given all of `chunk`.
@@ -238,11 +264,10 @@ impl Holder {
     /// Whether a request that was last heard of at `heard` has taken too long.
     pub(super) fn is_stalled(&self, now: Duration, heard: Duration, config: &Config) -> bool {
         let patience = 1_u32 << self.stalls.min(6);
-        let silence = config
-            .min_stall
-            .max(self.expected(CHUNK_BYTES))
-            .min(config.max_stall)
-            * patience;
+        let first = self
+            .expected(CHUNK_BYTES)
+            .clamp(config.min_stall, config.max_stall);
+        let silence = (first * patience).min(config.max_stall * 2);
         let queue = (config.min_stall + self.expected(self.awaited_bytes)) * patience;
         now >= self.heard + silence || now >= heard + queue
     }
@@ -386,10 +411,10 @@ mod tests {
             let mut holder = holder();
             holder.set_latency(Duration::from_millis(latency_ms));
             holder.asked(Duration::ZERO, 100 * bytes_per_ms);
-            holder.progressed(Duration::from_millis(100), 100 * bytes_per_ms);
+            holder.progressed(Duration::from_millis(latency_ms + 100), 100 * bytes_per_ms);
             holder.depth(&config)
         };
-        assert_eq!(depth(1, 1), 3);
+        assert_eq!(depth(1, 1), 2);
         assert_eq!(depth(90, 40 << 10), 6);
         assert_eq!(depth(1_000, 1 << 20), 16);
     }

@@ -6,9 +6,9 @@
 //!
 //! It does not verify, store or count on anybody's word: what a holder says it has is only where to ask.
 //!
-//! Each chunk is not needed, wanted, in flight at one holder, received, or here ([`board`]). Holders are filled
-//! from the one that would answer first ([`ask`]); who has nothing left to do takes over from slower ones
-//! ([`steal`]); who is silent for too long fails ([`watch`]); when nobody can go on, more are looked for ([`search`]).
+//! Each chunk is not needed, wanted, in flight at one holder, received, or here (`board`). Holders are filled from
+//! the one that would answer first (`ask`); who has nothing left to do takes over from slower ones (`steal`); who is
+//! silent for too long fails (`watch`); when nobody can go on, more are looked for (`search`).
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -25,6 +25,8 @@ mod report;
 mod search;
 mod steal;
 mod terms;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use terms::{Action, Config, Failure, Have, HolderStats, Outcome, Progress, Reason, Received, Sizes};
@@ -35,7 +37,7 @@ use holder::{Has, Holder};
 use search::Search;
 
 /// While something is in flight, estimates are looked at again this often.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(100);
 
 /// One download.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ pub struct Swarm {
     urgent: Vec<Range<u64>>,
     /// Requests made so far.
     requests: u64,
+    /// Under which name rivals know this peer.
+    me: PeerId,
     tally: Tally,
     search: Search,
     paused: bool,
@@ -64,6 +68,8 @@ struct Tally {
     received: u64,
     duplicate: u64,
     lost: u64,
+    /// What moving requests may have cost, as far as it can be known: counts against the duplicates allowed.
+    risked: f64,
 }
 
 impl Swarm {
@@ -75,6 +81,7 @@ impl Swarm {
         let mut rng = SmallRng::seed_from_u64(seed);
         let origin = rng.random_range(0..board.len().max(1));
         board.want(wanted);
+        let me = PeerId(rng.random());
         Self {
             config,
             board,
@@ -84,12 +91,20 @@ impl Swarm {
             origin,
             urgent: Vec::new(),
             requests: 0,
+            me,
             tally: Tally::default(),
             search: Search::default(),
             paused: false,
             wakeup: None,
             out: Vec::new(),
         }
+    }
+
+    /// Tells who is downloading, so that several who download the same divide the work between them.
+    #[must_use]
+    pub fn known_as(mut self, me: PeerId) -> Self {
+        self.me = me;
+        self
     }
 
     /// These chunks are wanted, too.
@@ -193,19 +208,19 @@ impl Swarm {
             self.tally.duplicate += bytes;
             return Received::Drop;
         }
-        self.end_elsewhere(no, chunk, state);
+        self.end_elsewhere(now, no, chunk, state);
         if let Some(flight) = self.board.arrive(chunk) {
             let unsent = self.board.bytes(chunk) - flight.bytes;
-            self.holders[flight.holder].ended(unsent);
+            self.holders[flight.holder].ended(now, unsent);
         }
         self.holders[no].delivered(chunk);
         Received::Store
     }
 
     /// `chunk` is verified and kept. Also for chunks found by other means.
-    pub fn handle_stored(&mut self, _now: Duration, chunk: u64) {
+    pub fn handle_stored(&mut self, now: Duration, chunk: u64) {
         if let State::InFlight(no) = self.board.state(chunk) {
-            self.cancel(no, chunk);
+            self.cancel(now, no, chunk);
         }
         self.board.keep(chunk);
         self.holders.iter_mut().for_each(|holder| holder.forget(chunk));
@@ -224,7 +239,7 @@ impl Swarm {
         if self.board.state(chunk) == State::Received {
             self.board.lose(chunk);
         }
-        self.retire(no, Reason::Lied);
+        self.retire(now, no, Reason::Lied);
         self.holders[no].bad += 1;
         if self.holders[no].bad > 1 {
             self.out.push(Action::Avoid {
@@ -238,7 +253,7 @@ impl Swarm {
     pub fn handle_failed(&mut self, now: Duration, peer: PeerId, chunk: u64, failure: Failure) {
         let Some(no) = self.number(peer) else { return };
         if failure == Failure::Withdrawn {
-            self.retire(no, Reason::Withdrawn);
+            self.retire(now, no, Reason::Withdrawn);
         } else if self.board.state(chunk) == State::InFlight(no) {
             self.fail(now, no, chunk, failure);
         }
@@ -252,10 +267,10 @@ impl Swarm {
             self.holders[no].troubled(now, Failure::Disconnected, &self.config, jitter);
         }
         for chunk in self.flights_at(no) {
-            let came = self.end_flight(no, chunk);
+            let came = self.end_flight(now, no, chunk);
             self.tally.lost += came;
         }
-        self.retire(no, Reason::Gone);
+        self.retire(now, no, Reason::Gone);
     }
 
     /// Somebody reads: these chunks first, range by range and in order (each from where a reader is to the end of
@@ -286,7 +301,7 @@ impl Swarm {
     pub fn poll(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.watch(now);
         if !self.paused {
-            self.make_way();
+            self.make_way(now);
             self.assign(now);
             self.steal(now);
             self.look_for_holders(now);
@@ -326,17 +341,17 @@ impl Swarm {
     }
 
     /// The chunk came from `no` although somebody else was asked for it.
-    fn end_elsewhere(&mut self, no: HolderNo, chunk: u64, state: State) {
+    fn end_elsewhere(&mut self, now: Duration, no: HolderNo, chunk: u64, state: State) {
         if let State::InFlight(other) = state
             && other != no
         {
-            self.cancel(other, chunk);
+            self.cancel(now, other, chunk);
         }
     }
 
     /// Takes back a request. What has come of it has come in vain.
-    fn cancel(&mut self, no: HolderNo, chunk: u64) {
-        let came = self.end_flight(no, chunk);
+    fn cancel(&mut self, now: Duration, no: HolderNo, chunk: u64) {
+        let came = self.end_flight(now, no, chunk);
         self.tally.duplicate += came;
         self.out.push(Action::Cancel {
             peer: self.holders[no].peer,
@@ -345,29 +360,29 @@ impl Swarm {
     }
 
     /// A request is over and brought nothing. Returns the bytes that had come.
-    fn end_flight(&mut self, no: HolderNo, chunk: u64) -> u64 {
+    fn end_flight(&mut self, now: Duration, no: HolderNo, chunk: u64) -> u64 {
         let Some(flight) = self.board.release(chunk) else {
             return 0;
         };
         debug_assert_eq!(flight.holder, no);
-        self.holders[no].ended(self.board.bytes(chunk) - flight.bytes);
+        self.holders[no].ended(now, self.board.bytes(chunk) - flight.bytes);
         flight.bytes
     }
 
     fn fail(&mut self, now: Duration, no: HolderNo, chunk: u64, failure: Failure) {
-        let came = self.end_flight(no, chunk);
+        let came = self.end_flight(now, no, chunk);
         self.tally.lost += came;
         let jitter = self.jitter();
         self.holders[no].failed(now, chunk, failure, &self.config, jitter);
         if let Some(reason) = self.holders[no].hopeless(&self.config) {
-            self.retire(no, reason);
+            self.retire(now, no, reason);
         }
     }
 
     /// Nothing more is asked of this holder, and what was asked is taken back.
-    fn retire(&mut self, no: HolderNo, reason: Reason) {
+    fn retire(&mut self, now: Duration, no: HolderNo, reason: Reason) {
         for chunk in self.flights_at(no) {
-            let came = self.end_flight(no, chunk);
+            let came = self.end_flight(now, no, chunk);
             self.tally.lost += came;
             self.out.push(Action::Cancel {
                 peer: self.holders[no].peer,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Over which time a measurement fades.
 const MEMORY_S: f64 = 0.5;
+/// Who has sent nothing for so long is not fast.
+const UNHEARD_S: f64 = 0.2;
 /// Bytes are gathered for at least so long before they count: shorter times say nothing.
 const WINDOW_S: f64 = 0.02;
 
@@ -22,6 +24,13 @@ impl Rate {
         self.bytes = 0;
     }
 
+    /// It is idle from now on. What its last silence said is kept: a rate, or a bound of it.
+    pub(super) fn stop(&mut self, now: Duration, awaited: u64) {
+        if self.per_second.is_some() || self.elapsed(now) > UNHEARD_S {
+            self.per_second = Some(self.while_busy(now, awaited, f64::INFINITY));
+        }
+    }
+
     /// More bytes have come.
     pub(super) fn add(&mut self, now: Duration, bytes: u64) {
         self.bytes += bytes;
@@ -37,15 +46,15 @@ impl Rate {
         self.per_second
     }
 
-    /// The rate now, if it is still busy: silence makes it less.
-    pub(super) fn while_busy(&self, now: Duration) -> Option<f64> {
+    /// The rate now, if it is still busy: silence makes it less. Before anything has come it is `guess`, or less
+    /// if that would have brought the `awaited` bytes by now.
+    pub(super) fn while_busy(&self, now: Duration, awaited: u64, guess: f64) -> f64 {
         let elapsed = self.elapsed(now);
-        let known = self.per_second?;
-        Some(if elapsed < 2.0 * MEMORY_S {
-            known
-        } else {
-            self.blend(elapsed).min(known)
-        })
+        match self.per_second {
+            None => guess.min(awaited as f64 / elapsed.max(WINDOW_S)),
+            Some(known) if elapsed < 2.0 * MEMORY_S => known,
+            Some(known) => self.blend(elapsed).min(known),
+        }
     }
 
     fn blend(&self, elapsed: f64) -> f64 {
@@ -86,9 +95,17 @@ mod tests {
         rate.start(ms(0));
         rate.add(ms(100), 1_000);
         rate.start(ms(60_000));
-        assert_eq!(rate.while_busy(ms(60_100)), Some(10_000.0));
-        assert!(rate.while_busy(ms(65_000)).unwrap() < 10.0);
+        assert_eq!(rate.while_busy(ms(60_100), 0, 0.0), 10_000.0);
+        assert!(rate.while_busy(ms(65_000), 0, 0.0) < 10.0);
         assert_eq!(rate.measured(), Some(10_000.0));
+    }
+
+    #[test]
+    fn the_first_silence_says_something_too() {
+        let mut rate = Rate::default();
+        rate.start(ms(0));
+        assert_eq!(rate.while_busy(ms(10), 1_000, 5_000.0), 5_000.0);
+        assert_eq!(rate.while_busy(ms(10_000), 1_000, 5_000.0), 100.0);
     }
 
     #[test]

@@ -65,6 +65,6 @@ fn current_rate(holder: &Holder, now: Duration) -> f64 {
     if holder.in_flight == 0 {
         0.0
     } else {
-        holder.rate(now).unwrap_or(0.0)
+        holder.rate(now, 0.0)
     }
 }
