@@ -10,7 +10,10 @@ use skep_wire::{
 };
 use thiserror::Error;
 
-use super::event::{CallId, OrderId, SessionId};
+use super::{
+    event::{CallId, OrderId, SessionId},
+    facts::{Fact, Key},
+};
 
 /// What the caller is to do. It appends up; the caller empties it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -211,6 +214,14 @@ impl Effects {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.outputs.is_empty()
+    }
+
+    pub(super) fn set(&mut self, fact: &Fact) {
+        self.changes.push(fact.set());
+    }
+
+    pub(super) fn remove(&mut self, key: &Key<'_>) {
+        self.changes.push(key.removed());
     }
 
     pub(super) fn reply(&mut self, session: SessionId, request: u32, body: impl Into<Reply>) {

@@ -4,15 +4,47 @@
 //! be committed and then sent; [`Index::poll`] does what is due by time alone. The caller owns
 //! clocks, connections and the ledger. Contents and backups are not seen here, only ids and sizes.
 
+mod attending;
+mod claims;
 mod effect;
 mod event;
+mod facts;
+mod holders;
+mod invitations;
+mod listing;
+mod members;
+mod membership;
+mod presence;
+mod publishing;
+mod restore;
+mod sessions;
+mod shares;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
 pub use effect::{Change, CommandReply, Denial, Effects, InvitationRow, Order, Output, Reply};
 pub use event::{CallId, Command, Event, OrderId, OrderReply, Request, RequestError, SessionId};
-use skep_wire::{Moment, Signed, SigningKey, record::Revocations};
+use rand::{SeedableRng, rngs::StdRng};
+use skep_wire::{
+    Moment, Signed, SigningKey,
+    message::{Done, Reason},
+    record::Revocations,
+};
 use thiserror::Error;
+
+use self::{
+    claims::Claims,
+    facts::Invitation,
+    holders::Holders,
+    invitations::Invitations,
+    members::Members,
+    presence::Attendance,
+    sessions::{Pending, Sessions},
+    shares::Shares,
+};
 
 /// How an index is set up.
 #[derive(Debug, Clone)]
@@ -55,59 +87,206 @@ pub struct Summary {
 }
 
 /// The index.
-pub struct Index {}
+pub struct Index {
+    config: Config,
+    rng: StdRng,
+    sessions: Sessions,
+    members: Members,
+    invitations: Invitations,
+    attendance: Attendance,
+    shares: Shares,
+    holders: Holders,
+    claims: Claims,
+    /// Facts that mean nothing any more, to be removed from the ledger.
+    leftovers: Vec<Change>,
+}
+
+/// A member that asks something, and on which connection.
+#[derive(Clone, Copy)]
+struct Caller {
+    session: SessionId,
+    who: members::Who,
+}
 
 impl Index {
     /// The index of a new network.
     ///
-    /// `seed` decides which holders are sampled; it need not be secret, but must not be guessable by peers.
+    /// `seed` decides which holders are sampled; peers must not be able to guess it.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let _ = (config, seed);
-        todo!()
-    }
-
-    /// The index of a network of which these facts are known, in any order. Everybody is offline at first.
-    ///
-    /// # Errors
-    /// [`RestoreError`] when a fact cannot be read; nothing is guessed.
-    pub fn restore(
-        config: Config,
-        seed: [u8; 32],
-        now: Moment,
-        facts: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
-    ) -> Result<Self, RestoreError> {
-        let _ = (config, seed, now, facts.into_iter());
-        todo!()
+        Self {
+            rng: StdRng::from_seed(seed),
+            sessions: Sessions::new(),
+            members: Members::new(Arc::clone(&config.network_key), config.max_peers),
+            invitations: Invitations::new(),
+            attendance: Attendance::new(config.heartbeat, config.failed_after),
+            shares: Shares::new(),
+            holders: Holders::new(),
+            claims: Claims::default(),
+            leftovers: Vec::new(),
+            config,
+        }
     }
 
     /// Takes in what happened.
     pub fn handle(&mut self, now: Moment, event: Event, effects: &mut Effects) {
-        let _ = (now, event, effects);
-        todo!()
+        match event {
+            Event::Opened {
+                session,
+                peer,
+                source,
+                hello,
+            } => self.opened(now, (session, peer, source), &hello, effects),
+            Event::Asked {
+                session,
+                request,
+                body,
+            } => self.asked(now, session, request, body, effects),
+            Event::Answered {
+                session,
+                order,
+                reply,
+            } => self.answered(session, order, reply, effects),
+            Event::DialedBack { session, reached } => self.dialed_back(session, reached),
+            Event::Closed { session } => self.closed(now, session, effects),
+            Event::Administered { call, command } => {
+                let outcome = self.administer(now, command, effects);
+                effects.outputs.push(Output::Administered { call, outcome });
+            }
+        }
     }
 
     /// Does what is due by now: marks silent peers offline, sweeps what has expired.
+    ///
+    /// Events that have arrived are to be handled first: a heartbeat that waits was not missed.
     pub fn poll(&mut self, now: Moment, effects: &mut Effects) {
-        let _ = (now, effects);
-        todo!()
+        self.see_off_silent(now, effects);
+        self.invitations.sweep(now, effects);
+        effects.changes.append(&mut self.leftovers);
     }
 
     /// When, on the monotonic clock, [`Index::poll`] has something to do; none: not before the next event.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Duration> {
-        todo!()
+        let leftovers = (!self.leftovers.is_empty()).then_some(Duration::ZERO);
+        let wakeups = [
+            leftovers,
+            self.attendance.next_wakeup(),
+            self.invitations.next_wakeup(),
+        ];
+        wakeups.into_iter().flatten().min()
     }
 
     /// The newest list of revocations; its number goes into the coordinator's hello.
     #[must_use]
     pub fn revocations(&self) -> Option<&Signed<Revocations>> {
-        todo!()
+        self.members.revocations().0
     }
 
     /// How many there are of everything.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        todo!()
+        Summary {
+            peers: self.members.active(),
+            online: self.attendance.online(),
+            shares: self.shares.live(),
+            contents: self.holders.contents(),
+            holdings: self.holders.holdings(),
+            invitations: self.invitations.len(),
+        }
+    }
+
+    fn asked(&mut self, now: Moment, session: SessionId, request: u32, body: Request, effects: &mut Effects) {
+        let Some(open) = self.sessions.get(session) else {
+            return;
+        };
+        let (key, who) = (open.key, open.who);
+        let caller = who.map(|who| Caller { session, who });
+        if let Some(caller) = caller {
+            self.heard(now, caller);
+        }
+        let reply = match (caller, body) {
+            (_, Request::Join(join)) => self
+                .join(now, (session, key), join, effects)
+                .map(|joined| Some(joined.into())),
+            (Some(caller), Request::Hold(hold)) => {
+                let questions = self.hold(caller, request, hold, effects);
+                questions.map(|questions| questions.map(Reply::from))
+            }
+            (Some(caller), body) => self.request(now, caller, body, effects).map(Some),
+            (None, _) => {
+                let text = "only members of the network may ask this; join with a ticket";
+                Err(Denial::new(Reason::NotAllowed, text))
+            }
+        };
+        match reply {
+            Ok(Some(reply)) => effects.reply(session, request, reply),
+            Ok(None) => {}
+            Err(denial) => effects.reply(session, request, Reply::Refused(denial.into())),
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Moment,
+        caller: Caller,
+        body: Request,
+        effects: &mut Effects,
+    ) -> Result<Reply, Denial> {
+        Ok(match body {
+            Request::Ping(_) => Done {}.into(),
+            Request::Attend(attend) => self.attend(now, caller, attend, effects)?.into(),
+            Request::Heartbeat(heartbeat) => self.heartbeat(caller, &heartbeat)?.into(),
+            Request::Publish(publish) => self.publish(caller, publish, effects)?.into(),
+            Request::Answers(answers) => self.answers(caller, answers, effects)?.into(),
+            Request::Drop(drop) => self.drop_holdings(caller, &drop.contents, effects)?.into(),
+            Request::Lookup(lookup) => self.lookup(caller, &lookup)?.into(),
+            Request::Find(find) => self.find(caller, &find)?.into(),
+            Request::ListPeers(list) => self.list_peers(now, &list).into(),
+            Request::Introduce(introduce) => self.introduce(caller, &introduce, effects)?.into(),
+            Request::Leave(_) => self.leave(now, caller, effects)?.into(),
+            Request::Revoke(_) => {
+                let text = "peers are revoked on the coordinator's own host";
+                return Err(Denial::new(Reason::NotAllowed, text));
+            }
+            Request::Join(_) | Request::Hold(_) => unreachable!("their replies are made elsewhere"),
+        })
+    }
+
+    fn answered(&mut self, session: SessionId, order: OrderId, reply: OrderReply, effects: &mut Effects) {
+        if let Some((who, Pending::Triples(content))) = self.sessions.answered(session, order) {
+            self.triples_came(who, content, reply, effects);
+        }
+    }
+
+    fn administer(
+        &mut self,
+        now: Moment,
+        command: Command,
+        effects: &mut Effects,
+    ) -> Result<CommandReply, Denial> {
+        match command {
+            Command::Invite {
+                secret,
+                role,
+                uses,
+                lifetime_s,
+            } => {
+                let expires_unix_s = now.unix_s.saturating_add(lifetime_s);
+                let invitation = Invitation {
+                    role,
+                    uses_left: uses,
+                    expires_unix_s,
+                };
+                let ticket = invitations::ticket_hash(&secret);
+                self.invitations.add(now, ticket, invitation, effects)?;
+                Ok(CommandReply::Invited { expires_unix_s })
+            }
+            Command::ListInvitations => Ok(CommandReply::Invitations(self.invitations.rows(now))),
+            Command::Revoke { name } => {
+                self.revoke(now, &name, effects)?;
+                Ok(CommandReply::Revoked)
+            }
+        }
     }
 }

@@ -1,0 +1,189 @@
+//! What peers ask for: who has a content, which shares there are, who is in the network.
+//!
+//! Nobody learns of a share that is not for them, nor of its content or holders.
+
+use skep_wire::{
+    BlobId, Moment, PeerName, ShareName,
+    message::{Find, Holders, ListPeers, Listed, Lookup, Message, PeerRow, Peers, Query, Reason, Shares},
+};
+
+use super::{Caller, Denial, Index, holders::HANDED_OUT, members::Who, shares::Share};
+
+/// The most shares on a page.
+const PAGE_SHARES: usize = 200;
+
+/// The most bytes of a page of shares: what its message takes, less its other fields.
+const PAGE_BYTES: usize = Shares::LIMIT as usize - 16;
+
+/// The most peers on a page.
+const PAGE_PEERS: usize = 500;
+
+/// The most words of a query.
+const MAX_WORDS: usize = 16;
+
+/// The most bytes of a word.
+const MAX_WORD_BYTES: usize = 255;
+
+impl Index {
+    /// Who has this? Only for those who may see some share of it.
+    pub(super) fn lookup(&mut self, caller: Caller, lookup: &Lookup) -> Result<Holders, Denial> {
+        if !self.may_see(caller.who, &lookup.content) {
+            let text = "nothing with this id is shared with you";
+            return Err(Denial::new(Reason::NotFound, text));
+        }
+        let mut holders = Vec::with_capacity(HANDED_OUT.min(self.count_holders(&lookup.content)));
+        let attendance = &self.attendance;
+        self.holders
+            .hand_out(&lookup.content, caller.who, &mut |who, complete| {
+                let mut card = attendance[who].card.clone();
+                card.complete = complete;
+                holders.push(card);
+            });
+        Ok(Holders { holders })
+    }
+
+    /// Which shares are there?
+    pub(super) fn find(&self, caller: Caller, find: &Find) -> Result<Shares, Denial> {
+        let words = words(&find.query)?;
+        let after = find.after.as_ref();
+        let matches = |share: &Share| {
+            let name = |who: Who| &self.members[who].name;
+            after.is_none_or(|(publisher, share_name)| {
+                (name(share.publisher), &share.name) > (publisher, share_name)
+            }) && contains(name(share.publisher), &share.name, &words)
+        };
+        let asker = &self.members[caller.who].key;
+        let found = self.candidates(&find.query, after);
+        Ok(self.page(found.filter(|share| share.is_for(caller.who, asker) && matches(share))))
+    }
+
+    /// Who is in the network?
+    pub(super) fn list_peers(&self, now: Moment, list: &ListPeers) -> Peers {
+        let after = list.after.as_ref();
+        let mut left = self
+            .members
+            .from_name(after)
+            .filter(|who| Some(&self.members[*who].name) != after);
+        let peers = left
+            .by_ref()
+            .take(PAGE_PEERS)
+            .map(|who| self.peer_row(now, who))
+            .collect();
+        let more = left.next().is_some();
+        Peers { peers, more }
+    }
+
+    /// Whether some share of this content is for the member.
+    pub(super) fn may_see(&self, who: Who, content: &BlobId) -> bool {
+        self.holders.find(content).is_some_and(|content| {
+            let key = &self.members[who].key;
+            content
+                .shares
+                .iter()
+                .any(|share| self.shares[*share].is_for(who, key))
+        })
+    }
+
+    /// Those who can be meant, ordered by publisher and name, from the publisher of `after` on.
+    fn candidates<'a>(
+        &'a self,
+        query: &'a Query,
+        after: Option<&'a (PeerName, ShareName)>,
+    ) -> Box<dyn Iterator<Item = &'a Share> + 'a> {
+        match query {
+            Query::All | Query::Words(_) => Box::new(self.all_shares(after)),
+            Query::Name { publisher, name } => {
+                let publishers: Box<dyn Iterator<Item = Who>> = match publisher {
+                    Some(publisher) => Box::new(self.members.by_name(publisher).into_iter()),
+                    None => self.members.from_name(after.map(|(publisher, _)| publisher)),
+                };
+                Box::new(publishers.filter_map(|who| self.shares.get(who, name)))
+            }
+            Query::Id(content) => Box::new(self.shares_of(content).into_iter()),
+        }
+    }
+
+    fn all_shares<'a>(&'a self, after: Option<&'a (PeerName, ShareName)>) -> impl Iterator<Item = &'a Share> {
+        let (publisher, name) = after.map_or((None, None), |(publisher, name)| (Some(publisher), Some(name)));
+        self.members.from_name(publisher).flat_map(move |who| {
+            let after = name.filter(|_| publisher == Some(&self.members[who].name));
+            self.shares.of(who, after)
+        })
+    }
+
+    fn shares_of(&self, content: &BlobId) -> Vec<&Share> {
+        let numbers = self.holders.find(content).map(|content| &content.shares);
+        let mut shares: Vec<&Share> = numbers
+            .into_iter()
+            .flatten()
+            .map(|no| &self.shares[*no])
+            .collect();
+        shares.sort_by_key(|share| (&self.members[share.publisher].name, &share.name));
+        shares
+    }
+
+    /// As many as a message takes.
+    fn page<'a>(&self, found: impl Iterator<Item = &'a Share>) -> Shares {
+        let (mut shares, mut bytes) = (Vec::new(), 0);
+        for share in found {
+            let publisher = &self.members[share.publisher];
+            bytes += share.weight + publisher.weight;
+            if shares.len() == PAGE_SHARES || bytes > PAGE_BYTES {
+                return Shares { shares, more: true };
+            }
+            let holders = share.content().map_or(0, |content| self.count_holders(content));
+            shares.push(Listed {
+                record: share.record.clone(),
+                publisher: publisher.name.clone(),
+                grant: publisher.grant.clone(),
+                holders: u32::try_from(holders).unwrap_or(u32::MAX),
+            });
+        }
+        Shares { shares, more: false }
+    }
+
+    fn count_holders(&self, content: &BlobId) -> usize {
+        self.holders.find(content).map_or(0, |content| content.online())
+    }
+
+    fn peer_row(&self, now: Moment, who: Who) -> PeerRow {
+        let (member, row) = (&self.members[who], &self.attendance[who]);
+        let (presence, last_seen_unix_s) = self.attendance.presence(now, who);
+        let profile = row.profile.as_ref();
+        PeerRow {
+            peer: member.key,
+            name: member.name.clone(),
+            role: member.role,
+            presence,
+            reachable: row.reachable == Some(true),
+            capacity_bytes: profile.map_or(0, |profile| profile.capacity_bytes),
+            used_bytes: profile.map_or(0, |profile| profile.used_bytes),
+            last_seen_unix_s,
+        }
+    }
+}
+
+/// The words that have to occur, in lower case.
+fn words(query: &Query) -> Result<Vec<String>, Denial> {
+    let Query::Words(words) = query else {
+        return Ok(Vec::new());
+    };
+    if words.len() > MAX_WORDS || words.iter().any(|word| word.len() > MAX_WORD_BYTES) {
+        let text = "a search has at most 16 words of 255 bytes";
+        return Err(Denial::new(Reason::BadRequest, text));
+    }
+    Ok(words.iter().map(|word| word.to_ascii_lowercase()).collect())
+}
+
+fn contains(publisher: &PeerName, name: &ShareName, words: &[String]) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let (publisher, name) = (
+        publisher.as_str().to_ascii_lowercase(),
+        name.as_str().to_ascii_lowercase(),
+    );
+    words
+        .iter()
+        .all(|word| publisher.contains(word) || name.contains(word))
+}

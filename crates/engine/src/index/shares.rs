@@ -1,0 +1,199 @@
+//! Which shares there are: per publisher and name the record with the highest sequence.
+//!
+//! A withdrawn record is kept too, so that an older one cannot come back.
+
+use std::{
+    collections::BTreeMap,
+    ops::{Bound, Index},
+};
+
+use skep_wire::{
+    BlobId, PeerId, ShareName, Signed,
+    message::Reason,
+    record::{Audience, ShareRecord},
+};
+
+use super::{
+    Denial,
+    members::Who,
+    table::{No, Table},
+};
+
+/// The most names that one publisher gives, withdrawn ones included.
+const MAX_SHARES: usize = 250_000;
+
+/// The most peers that a share is for.
+const MAX_AUDIENCE: usize = 256;
+
+/// What a publisher last said under a name.
+pub(super) struct Share {
+    pub(super) publisher: Who,
+    pub(super) name: ShareName,
+    pub(super) record: Signed<ShareRecord>,
+    /// Bytes of the record in a message.
+    pub(super) weight: usize,
+    sequence: u64,
+    /// None once withdrawn.
+    content: Option<BlobId>,
+    /// None is everyone.
+    audience: Option<Box<[PeerId]>>,
+}
+
+/// The number of a share.
+pub(super) type ShareNo = No<Share>;
+
+/// All shares.
+pub(super) struct Shares {
+    table: Table<Share>,
+    by_name: BTreeMap<Who, BTreeMap<ShareName, ShareNo>>,
+    live: usize,
+}
+
+/// What became of a record.
+pub(super) enum Placed {
+    /// It is the same as the one that was there.
+    Same,
+    /// It is new.
+    New {
+        /// Its number.
+        no: ShareNo,
+        /// What the name meant before.
+        before: Option<BlobId>,
+    },
+}
+
+impl Share {
+    /// The content, unless the share is withdrawn.
+    pub(super) fn content(&self) -> Option<&BlobId> {
+        self.content.as_ref()
+    }
+
+    /// Whether `key`, the member `who`, may find and read it.
+    pub(super) fn is_for(&self, who: Who, key: &PeerId) -> bool {
+        let invited = self.audience.as_ref().is_none_or(|peers| peers.contains(key));
+        self.content.is_some() && (who == self.publisher || invited)
+    }
+}
+
+/// Whether a record may be published at all.
+pub(super) fn check(said: &ShareRecord) -> Result<(), Denial> {
+    let bad = |text: &str| Err(Denial::new(Reason::BadRequest, text));
+    match &said.audience {
+        Audience::Peers(peers) if peers.len() > MAX_AUDIENCE => {
+            bad("a share is for everyone or at most 256 peers")
+        }
+        _ if said.sequence == 0 => bad("the sequence of a share counts from 1"),
+        _ => Ok(()),
+    }
+}
+
+impl Shares {
+    pub(super) fn new() -> Self {
+        Self {
+            table: Table::new(),
+            by_name: BTreeMap::new(),
+            live: 0,
+        }
+    }
+
+    /// How many are not withdrawn.
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Places what `publisher` said, whose signature was verified. The highest sequence wins.
+    pub(super) fn place(
+        &mut self,
+        publisher: Who,
+        said: ShareRecord,
+        record: Signed<ShareRecord>,
+    ) -> Result<Placed, Denial> {
+        let names = self.by_name.entry(publisher).or_default();
+        let before = names.get(&said.name).copied();
+        match before {
+            Some(no) if self.table[no].record == record => return Ok(Placed::Same),
+            Some(no) if self.table[no].sequence >= said.sequence => {
+                return Err(stale(&said, self.table[no].sequence));
+            }
+            None if names.len() >= MAX_SHARES => {
+                let text = format!("a peer has at most {MAX_SHARES} shares");
+                return Err(Denial::new(Reason::Full, text));
+            }
+            _ => {}
+        }
+        let share = Share {
+            publisher,
+            name: said.name.clone(),
+            weight: postcard::experimental::serialized_size(&record).expect("records encode"),
+            record,
+            sequence: said.sequence,
+            content: (!said.withdrawn).then_some(said.content.id),
+            audience: audience(said.audience),
+        };
+        self.live += usize::from(share.content.is_some());
+        match before {
+            Some(no) => {
+                let before = std::mem::replace(&mut self.table[no], share).content;
+                self.live -= usize::from(before.is_some());
+                Ok(Placed::New { no, before })
+            }
+            None => {
+                let no = self.table.insert(share);
+                names.insert(said.name, no);
+                Ok(Placed::New { no, before: None })
+            }
+        }
+    }
+
+    /// The share that `publisher` gave this name, even if withdrawn.
+    pub(super) fn get(&self, publisher: Who, name: &ShareName) -> Option<&Share> {
+        let no = self.by_name.get(&publisher)?.get(name)?;
+        Some(&self.table[*no])
+    }
+
+    /// The shares of a publisher with names after `after`, withdrawn ones too, ordered by name.
+    pub(super) fn of<'a>(
+        &'a self,
+        publisher: Who,
+        after: Option<&ShareName>,
+    ) -> impl Iterator<Item = &'a Share> + use<'a> {
+        let first = after.map_or(Bound::Unbounded, |name| Bound::Excluded(name.clone()));
+        let names = self.by_name.get(&publisher).into_iter();
+        let after = names.flat_map(move |names| names.range((first.clone(), Bound::Unbounded)));
+        after.map(|(_, no)| &self.table[*no])
+    }
+
+    /// Forgets all that a publisher said; returns names, numbers and what they meant.
+    pub(super) fn forget(&mut self, publisher: Who) -> Vec<(ShareName, ShareNo, Option<BlobId>)> {
+        let names = self.by_name.remove(&publisher).unwrap_or_default();
+        let forgotten = names.into_iter().map(|(name, no)| {
+            let content = self.table.remove(no).content;
+            self.live -= usize::from(content.is_some());
+            (name, no, content)
+        });
+        forgotten.collect()
+    }
+}
+
+impl Index<ShareNo> for Shares {
+    type Output = Share;
+
+    fn index(&self, no: ShareNo) -> &Share {
+        &self.table[no]
+    }
+}
+
+fn audience(audience: Audience) -> Option<Box<[PeerId]>> {
+    match audience {
+        Audience::Everyone => None,
+        Audience::Peers(peers) => Some(peers.into_boxed_slice()),
+    }
+}
+
+fn stale(said: &ShareRecord, current: u64) -> Denial {
+    let text = format!(
+        "{} has sequence {current} here, not below {}",
+        said.name, said.sequence
+    );
+    Denial::new(Reason::Stale, text)
+}
