@@ -6,6 +6,7 @@ use crate::{exit::Exit, failure::Failure, globals::Globals, output::Output};
 
 mod completions;
 mod coordinator;
+mod demo;
 mod down;
 mod downloads;
 mod get;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Unshare(unshare::Args),
     Get(get::Args),
     Downloads(downloads::Args),
+    Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -56,6 +58,7 @@ pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<E
         Command::Unshare(args) => unshare::run(args, globals, out),
         Command::Get(args) => get::run(args, globals, out),
         Command::Downloads(args) => downloads::run(&args, globals, out),
+        Command::Demo(args) => demo::run(&args, out),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }
