@@ -10,8 +10,6 @@ use skep_wire::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The most bytes of text in a refusal.
-const TEXT_BYTES: usize = 512;
 /// Memory taken for a body before its first byte has come.
 const FIRST_BYTES: usize = 16 << 10;
 
@@ -32,9 +30,7 @@ impl Frame {
     }
 
     pub(super) fn refusal(request: u32, reason: Reason, text: &str) -> Self {
-        let end = text.floor_char_boundary(TEXT_BYTES);
-        let text = text[..end].to_owned();
-        Self::new(request, &Refused { reason, text })
+        Self::new(request, &Refused::new(reason, text))
     }
 
     /// The last segment of a bulk answer, with nothing in it.

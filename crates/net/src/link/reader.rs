@@ -27,8 +27,6 @@ use super::{
     shared::{Handle, Shared},
 };
 
-/// The most bytes in the body of a type that is not known.
-const UNKNOWN_BYTES: u32 = 1024;
 /// Credit at hand above which a grant is nonsense.
 const CREDIT_LIMIT: usize = 1 << 40;
 /// After its last words, a closed link reads on for so long, so that they are not lost to a reset.
@@ -90,7 +88,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     async fn frame(&mut self) -> Step {
         let header = self.header().await?;
-        if header.length > message::limit(header.kind).unwrap_or(UNKNOWN_BYTES) {
+        if header.length > message::limit(header.kind).unwrap_or(message::UNKNOWN_LIMIT) {
             return Err(CloseReason::Misbehaved("a frame over its type's limit"));
         }
         let is_answer = header.request & REPLY != 0;

@@ -60,7 +60,7 @@ const LOOKUP: Lookup = Lookup {
 
 /// Bytes that differ from place to place.
 fn data(count: usize) -> Bytes {
-    (0..count).map(|n| (n % 251) as u8).collect()
+    (0..=250).cycle().take(count).collect()
 }
 
 /// The other side of a link, by hand.
@@ -332,7 +332,6 @@ async fn a_read_lasts_as_long_as_bytes_come_and_no_longer() {
 async fn what_the_protocol_forbids_closes_the_link() {
     let window = Limits::of(Lane::Bulk).window_bytes;
     let ask = 1 | REPLY;
-    let big = vec![0; 2000];
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("over its limit", frame::header(Lookup::KIND, 1, 41).to_vec()),
         (
@@ -341,7 +340,7 @@ async fn what_the_protocol_forbids_closes_the_link() {
         ),
         (
             "unknown and large",
-            [&frame::header(0x7777, 1, 2000)[..], &big].concat(),
+            frame::header(0x7777, 1, message::UNKNOWN_LIMIT as usize + 1).to_vec(),
         ),
         (
             "an answer to nothing",
@@ -395,11 +394,15 @@ async fn more_bulk_than_asked_for_or_than_credit_closes_the_link() {
 #[tokio::test(start_paused = true)]
 async fn small_unknown_messages_are_answered_and_ignored_when_told() {
     let (link, _inbox, mut hand) = Hand::opposite(Limits::of(Lane::Talk), 0).await;
-    hand.send_raw(0x7777, 0, &[1; 1024]).await;
-    hand.send_raw(0x7777, 5, &[1; 1024]).await;
+    let body = [1; message::UNKNOWN_LIMIT as usize];
+    hand.send_raw(0x7777, 0, &body).await;
+    hand.send_raw(0x7777, 5, &body).await;
     let (request, unsupported) = hand.expect::<Unsupported>().await;
     assert_eq!((request, unsupported.kind), (5 | REPLY, 0x7777));
     assert!(!link.is_closed());
+    hand.send_raw(0x7777, 6, &[1; message::UNKNOWN_LIMIT as usize + 1])
+        .await;
+    hand.expect_turned_away(&link).await;
 }
 
 #[tokio::test(start_paused = true)]
