@@ -10,6 +10,7 @@
 mod asked;
 mod error;
 mod frame;
+mod grants;
 mod hello;
 mod inbox;
 mod limits;

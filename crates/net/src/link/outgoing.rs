@@ -17,7 +17,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use super::frame::{self, Frame};
 
 /// Batches keep no more memory than this between two uses.
-const KEPT_BYTES: usize = 64 << 10;
+const KEPT_BYTES: usize = 16 << 10;
 
 /// The queue between everybody on this side and the writing task.
 pub(super) struct Outgoing {

@@ -23,6 +23,7 @@ use super::{
     asked::{BulkSink, SegmentFor},
     error::CloseReason,
     frame::{self, Direction, Frame},
+    grants::{Grants, Overdrawn},
     inbox::{Incoming, Responder},
     shared::{Handle, Shared},
 };
@@ -41,10 +42,7 @@ pub(super) struct Reader<R> {
     /// For responders. Weak: what reads must not keep the link open.
     handle: Weak<Handle>,
     inbox: mpsc::Sender<Incoming>,
-    /// Bytes of segments that may still come.
-    granted: usize,
-    /// Bytes of segments that came and are not granted again.
-    consumed: usize,
+    grants: Grants,
 }
 
 type Step<T = ()> = Result<T, CloseReason>;
@@ -54,11 +52,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let shared = Arc::clone(&handle.shared);
         Self {
             stream,
-            granted: shared.limits.window_bytes as usize,
+            grants: Grants::new(shared.limits.window_bytes),
             shared,
             handle: Arc::downgrade(handle),
             inbox,
-            consumed: 0,
         }
     }
 
@@ -129,9 +126,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads a segment into its asker's buffer.
     async fn segment(&mut self, header: Header) -> Step {
         let length = header.length as usize;
-        if length > self.granted {
-            return Err(CloseReason::Misbehaved("more bulk bytes than credit"));
-        }
+        self.grants
+            .take(header.length)
+            .map_err(|Overdrawn| CloseReason::Misbehaved("more bulk bytes than credit"))?;
         let id = header.request & !REPLY;
         let last = header.kind == SEGMENT_LAST;
         match self.shared.asked.segment(id) {
@@ -155,21 +152,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 }
             }
         }
-        self.grant_again(length);
-        Ok(())
-    }
-
-    /// Grants what has been consumed, a quarter of the window at a time.
-    fn grant_again(&mut self, length: usize) {
-        self.granted -= length;
-        self.consumed += length;
-        if self.consumed < self.shared.limits.window_bytes as usize / 4 {
-            return;
+        if let Some(bytes) = self.grants.again() {
+            self.shared.send_now(&Frame::new(0, &Credit { bytes }));
         }
-        let bytes = std::mem::take(&mut self.consumed);
-        self.granted += bytes;
-        let bytes = u32::try_from(bytes).expect("no more than a window, which is a u32");
-        self.shared.send_now(&Frame::new(0, &Credit { bytes }));
+        Ok(())
     }
 
     fn answer(&self, header: Header, body: Bytes) -> Step {

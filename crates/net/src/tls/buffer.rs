@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// What a quiet buffer keeps.
-const KEPT_BYTES: usize = 16 << 10;
+const KEPT_BYTES: usize = 4 << 10;
 /// A time between two rests in which fewer bytes moved is a quiet one.
 const QUIET_BYTES: usize = 8 << 10;
 /// So many quiet times in a row, and the buffer shrinks.
