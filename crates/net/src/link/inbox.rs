@@ -130,28 +130,43 @@ impl Responder {
 
     /// Takes credit for bulk bytes, before they are read from anywhere: waits until there is credit
     /// for `want` bytes or for a whole segment, whichever is less, and returns how many of `want`
-    /// may be sent (at least 1 if `want` is).
+    /// may be sent (at least 1 if `want` is). Credit that was taken before and not used counts.
     ///
     /// # Errors
     /// [`Stopped`] when nobody waits for the answer any more.
     pub async fn credit(&mut self, want: usize) -> Result<usize, Stopped> {
-        let shared = Arc::clone(&self.handle.shared);
-        let least = u32::try_from(want).map_or(SEGMENT_BYTES, |n| n.min(SEGMENT_BYTES));
-        let mut taken = tokio::select! {
-            biased;
-            stopped = self.stopped() => return Err(stopped),
-            taken = shared.credit.acquire_many(least) => taken.map_err(|_| shared.closed())?,
-        };
-        let more = shared.credit.available_permits().min(want - least as usize);
-        if let Ok(more) = u32::try_from(more)
-            && let Ok(more) = shared.credit.try_acquire_many(more)
-        {
-            taken.merge(more);
+        let least = want.min(SEGMENT_BYTES as usize);
+        if self.credit < least {
+            self.credit += self.wait_for_credit(least - self.credit).await?;
         }
-        let count = taken.num_permits();
-        taken.forget();
-        self.credit += count;
-        Ok(count)
+        self.credit += self.spare_credit(want.saturating_sub(self.credit));
+        Ok(want.min(self.credit))
+    }
+
+    async fn wait_for_credit(&self, bytes: usize) -> Result<usize, Stopped> {
+        let shared = self.shared();
+        let count = u32::try_from(bytes).expect("no more than a segment");
+        tokio::select! {
+            biased;
+            stopped = self.stopped() => Err(stopped),
+            taken = shared.credit.acquire_many(count) => {
+                taken.map_err(|_| shared.closed())?.forget();
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// As much of `most` as nobody waits for.
+    fn spare_credit(&self, most: usize) -> usize {
+        let credit = &self.shared().credit;
+        let count = u32::try_from(credit.available_permits().min(most)).unwrap_or(u32::MAX);
+        match credit.try_acquire_many(count) {
+            Ok(taken) => {
+                taken.forget();
+                count as usize
+            }
+            Err(_) => 0,
+        }
     }
 
     /// Sends bytes that there is credit for, as segments; with `last` the answer is complete.

@@ -260,7 +260,9 @@ async fn without_credit_nothing_is_sent() {
         hand.send(0, &Credit { bytes: 15 }).await;
     });
     assert_eq!(credit.unwrap(), 20);
-    assert_eq!(responder.credit(5).await.unwrap(), 5);
+    // What was taken and not used is not taken again.
+    assert_eq!(responder.credit(25).await.unwrap(), 25);
+    assert_eq!(responder.credit(25).await.unwrap(), 25);
     responder.segments(data(25), true).await.unwrap();
     let (header, body) = hand.next().await.unwrap();
     assert_eq!((header.kind, header.request), (SEGMENT_LAST, 1 | REPLY));
