@@ -52,7 +52,7 @@ async fn main() -> Result<(), Failed> {
         began.elapsed().as_secs_f64()
     );
     let elapsed = Duration::from_secs(seconds);
-    let mut times = look_up(links, elapsed).await?;
+    let mut times = look_up(links, peers.min(SHARES), elapsed).await?;
     times.sort_unstable();
     report(&times, elapsed);
     coordinator.stop().await?;
@@ -105,6 +105,7 @@ async fn connect_one(world: World, ticket: Arc<Ticket>, n: usize) -> Result<Link
         role: None,
     };
     let Joined { grant, .. } = newcomer.ask(&join).await?;
+    newcomer.close();
     let link = open(&world, &key, at, Some(grant)).await?;
     let attend = Attend {
         listen_port: 0,
@@ -165,12 +166,12 @@ fn share(key: &SigningKey, network: NetworkId, n: usize) -> Publish {
 
 fn content(n: usize) -> BlobId {
     let mut id = [0; 32];
-    id[..8].copy_from_slice(&(n % SHARES).to_le_bytes());
+    id[..8].copy_from_slice(&n.to_le_bytes());
     BlobId(id)
 }
 
 /// Every peer asks again as soon as it is answered. Returns how long each answer took.
-async fn look_up(links: Vec<Link>, elapsed: Duration) -> Result<Vec<Duration>, Failed> {
+async fn look_up(links: Vec<Link>, shares: usize, elapsed: Duration) -> Result<Vec<Duration>, Failed> {
     let until = Instant::now() + elapsed;
     let mut asking = JoinSet::new();
     for (n, link) in links.into_iter().enumerate() {
@@ -179,7 +180,7 @@ async fn look_up(links: Vec<Link>, elapsed: Duration) -> Result<Vec<Duration>, F
             let mut turn = n;
             while Instant::now() < until {
                 let began = Instant::now();
-                let content = content(turn);
+                let content = content(turn % shares);
                 let _: Holders = link.ask(&Lookup { content }).await?;
                 times.push(began.elapsed());
                 turn += 1;

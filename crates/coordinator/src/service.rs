@@ -158,8 +158,9 @@ impl Service {
         finished
     }
 
-    /// Commits what is left, within a bound: nobody was told of what does not make it.
+    /// Takes what has come in and commits it, within a bound: nobody was told of what does not make it.
     async fn finish(&mut self) -> Result<(), CommitError> {
+        self.take_waiting();
         let commits = async {
             loop {
                 self.commits.feed(&mut self.pending);
@@ -176,6 +177,16 @@ impl Service {
             tracing::error!("the last changes could not be committed; nobody was told that they were");
             Ok(())
         })
+    }
+
+    /// Takes what waits by now.
+    fn take_waiting(&mut self) {
+        for _ in 0..self.inputs.len() {
+            match self.inputs.try_recv() {
+                Ok(input) => self.take(input),
+                Err(_) => break,
+            }
+        }
     }
 
     fn take(&mut self, input: Input) {
@@ -229,12 +240,7 @@ impl Service {
 
     /// Does what is due by time alone, after what has come in: a heartbeat that waits was not missed.
     fn poll(&mut self) {
-        for _ in 0..INPUTS {
-            match self.inputs.try_recv() {
-                Ok(input) => self.take(input),
-                Err(_) => break,
-            }
-        }
+        self.take_waiting();
         let mut effects = Effects::default();
         self.index.poll(self.world.clock.now(), &mut effects);
         self.release_or_keep(&mut effects);

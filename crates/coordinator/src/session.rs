@@ -16,10 +16,13 @@ use tokio::{
 
 use crate::service::Input;
 
-/// Outputs that wait for one session: the replies to all requests that `net` lets a peer have open, and some orders.
-pub(crate) const OUTBOX: usize = 512;
+/// Requests of one session that are not answered yet. Further ones wait on the wire: a peer that
+/// takes no answers holds up itself, and no more than this many answers in memory.
+const REQUESTS: usize = 32;
 /// Orders of one session without their answer; further ones fail.
-const ORDERS: usize = 32;
+const ORDERS: usize = 64;
+/// Outputs that wait for one session: answers, orders, and notices.
+const OUTBOX: usize = 2 * (REQUESTS + ORDERS);
 
 /// How long a stranger may take to join.
 const STRANGER: Duration = Duration::from_secs(30);
@@ -40,6 +43,8 @@ pub(crate) enum Outgoing {
 /// One connection whose hellos are exchanged.
 pub(crate) struct Session {
     id: SessionId,
+    /// Its name, or the first digits of its key, for logs.
+    name: String,
     link: Link,
     inbox: Inbox,
     service: mpsc::Sender<Input>,
@@ -89,6 +94,7 @@ impl Session {
         };
         let session = Self {
             id,
+            name: name(&link),
             link,
             inbox,
             service,
@@ -125,7 +131,7 @@ impl Session {
                 self.link.refuse(Reason::NotAllowed, "join with a ticket first");
                 Err(Ended)
             }
-            incoming = self.inbox.recv() => self.receive(incoming.ok_or(Ended)?).await,
+            incoming = self.inbox.recv(), if self.open.len() < REQUESTS => self.receive(incoming.ok_or(Ended)?).await,
         }
     }
 
@@ -208,8 +214,14 @@ impl Session {
     }
 
     fn log(&self, direction: &str, message: &str) {
-        tracing::debug!(peer = %self.link.peer().short(), session = self.id.0, "{direction} {message}");
+        tracing::debug!(peer = self.name, session = self.id.0, "{direction} {message}");
     }
+}
+
+/// What a peer is called in logs; its grant need not be valid for that.
+fn name(link: &Link) -> String {
+    let grant = link.hello().grant.as_ref().and_then(|grant| grant.peek().ok());
+    grant.map_or_else(|| link.peer().short(), |grant| grant.name.to_string())
 }
 
 async fn carry_out(link: &Link, body: Order) -> OrderReply {
