@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use skep_world::{Disk, real};
+use skep_world::{Disk, real, simulated};
 
 use super::*;
 use crate::conformance::{self, dump, set};
@@ -94,11 +94,22 @@ fn a_newer_format_is_refused() {
     );
 }
 
+/// The same ledger on a disk in memory, where it is quickly opened often.
+fn bytes_of_ledger() -> (simulated::Disk, Vec<u8>) {
+    let folder = with_ledger();
+    let whole = std::fs::read(folder.path().join("ledger")).unwrap();
+    (simulated::Disk::new(), whole)
+}
+
+fn open_bytes(disk: &simulated::Disk, bytes: &[u8]) -> Result<Redb, OpenError> {
+    let home = Path::new("/home");
+    disk.write(&home.join("ledger"), bytes).unwrap();
+    Redb::open(disk.dir(home).unwrap(), &name(), CACHE)
+}
+
 #[test]
 fn a_shortened_file_is_damaged_not_a_panic() {
-    let folder = with_ledger();
-    let path = folder.path().join("ledger");
-    let whole = std::fs::read(&path).unwrap();
+    let (disk, whole) = bytes_of_ledger();
     for part in [
         0,
         1,
@@ -111,8 +122,7 @@ fn a_shortened_file_is_damaged_not_a_panic() {
         whole.len() - 4096,
         whole.len() - 1,
     ] {
-        std::fs::write(&path, &whole[..part]).unwrap();
-        let refused = open(folder.path());
+        let refused = open_bytes(&disk, &whole[..part]);
         assert!(
             matches!(refused, Err(OpenError::Damaged { .. })),
             "{part}: {refused:?}"
@@ -123,16 +133,13 @@ fn a_shortened_file_is_damaged_not_a_panic() {
 /// Every place of the header, and places all over the pages.
 #[test]
 fn a_flipped_byte_is_found_or_changes_nothing() {
-    let folder = with_ledger();
-    let path = folder.path().join("ledger");
-    let facts = dump(&open(folder.path()).unwrap());
-    let whole = std::fs::read(&path).unwrap();
+    let (disk, whole) = bytes_of_ledger();
+    let facts = dump(&open_bytes(&disk, &whole).unwrap());
     let mut found = 0;
     for at in (0..320).chain((4096..whole.len()).step_by(1777)) {
         let mut flipped = whole.clone();
         flipped[at] ^= 0xff;
-        std::fs::write(&path, &flipped).unwrap();
-        match open(folder.path()) {
+        match open_bytes(&disk, &flipped) {
             Ok(store) => assert_eq!(dump(&store), facts, "byte {at}"),
             Err(OpenError::Damaged { .. } | OpenError::Foreign { .. } | OpenError::TooNew { .. }) => {
                 found += 1
