@@ -4,5 +4,6 @@
 //! randomness come in, effects go out, and the caller does them. The same input gives the same output.
 
 pub mod bucket;
+pub mod fairness;
 pub mod index;
 pub mod swarm;

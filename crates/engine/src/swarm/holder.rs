@@ -51,8 +51,8 @@ pub(super) struct Holder {
     pub(super) bytes: u64,
     /// Chunks that were not what they should be.
     pub(super) bad: u32,
-    /// When it last had something new.
-    pub(super) grew: Duration,
+    /// When it last had something new, or was lost.
+    pub(super) changed: Duration,
     /// At this version of the board it had nothing that is wanted.
     pub(super) barren_at: Option<u64>,
     rate: Rate,
@@ -77,7 +77,7 @@ impl Holder {
             cursor: None,
             bytes: 0,
             bad: 0,
-            grew: now,
+            changed: now,
             barren_at: None,
             rate: Rate::default(),
             latency: None,
@@ -146,7 +146,7 @@ impl Holder {
             _ => {}
         }
         self.out = None;
-        self.grew = now;
+        self.changed = now;
         self.barren_at = None;
     }
 

@@ -149,7 +149,7 @@ impl Swarm {
         if new.is_empty() || holder.out.is_some() {
             return;
         }
-        holder.grew = now;
+        holder.changed = now;
         holder.barren_at = None;
         self.search.news();
         for chunk in new {
@@ -271,6 +271,7 @@ impl Swarm {
             self.tally.lost += came;
         }
         self.retire(now, no, Reason::Gone);
+        self.holders[no].changed = now;
     }
 
     /// Somebody reads: these chunks first, range by range and in order (each from where a reader is to the end of

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Swarm, board::HolderNo};
+use super::{Action, Reason, Swarm, board::HolderNo};
 
 /// The pause after the first search; it doubles with each further one in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -22,6 +22,8 @@ pub(super) struct Search {
     in_a_row: u32,
     /// The last one is over and nothing new was heard since.
     in_vain: bool,
+    /// It was brought forward since the last news.
+    hurried: bool,
     /// Nobody can go on, and the last search found nobody.
     stuck: bool,
 }
@@ -31,6 +33,7 @@ impl Search {
     pub(super) fn news(&mut self) {
         self.in_vain = false;
         self.stuck = false;
+        self.hurried = false;
     }
 
     /// The search is over.
@@ -45,6 +48,14 @@ impl Search {
     /// When the next one may begin.
     pub(super) fn next_at(&self, now: Duration) -> Option<Duration> {
         self.next_at.filter(|&at| !self.running && at > now)
+    }
+
+    /// Nobody is left: the next one is not far, and they begin anew.
+    fn hurry(&mut self, now: Duration) {
+        if !std::mem::replace(&mut self.hurried, true) {
+            self.in_a_row = 0;
+            self.next_at = self.next_at.map(|at| at.min(now + FIRST_PAUSE));
+        }
     }
 
     fn may_begin(&self, now: Duration) -> bool {
@@ -66,6 +77,9 @@ impl Swarm {
         }
         let hope = self.board.is_busy() || (0..self.holders.len()).any(|no| self.is_hope(now, no));
         self.search.stuck = !hope && self.search.in_vain;
+        if !self.board.is_busy() && !self.holders.iter().any(|holder| holder.out.is_none()) {
+            self.search.hurry(now);
+        }
         let usable = self.holders.iter().filter(|holder| holder.out.is_none()).count();
         if usable < ENOUGH_HOLDERS || !hope {
             self.begin_search(now);
@@ -75,20 +89,24 @@ impl Swarm {
     fn begin_search(&mut self, now: Duration) {
         if self.search.may_begin(now) {
             self.search.running = true;
-            self.out.push(super::Action::FindHolders);
+            self.out.push(Action::FindHolders);
         }
     }
 
     /// Whether this holder may still give something that is missing.
     fn is_hope(&self, now: Duration, no: HolderNo) -> bool {
         let holder = &self.holders[no];
+        if holder.out == Some(Reason::Gone) {
+            return holder.bytes > 0 && now < holder.changed + self.config.patience;
+        }
         // Blocks that end some time have ended just before the end of time.
         let some_time = Duration::MAX - Duration::from_nanos(1);
-        holder.out.is_none()
-            && (!holder.is_complete() && now < holder.grew + HOPE
-                || self
-                    .board
-                    .wanted()
-                    .any(|bits| holder.next(bits, 0, some_time).is_some()))
+        let growing = !holder.is_complete() && now < holder.changed + HOPE;
+        let offers = || {
+            self.board
+                .wanted()
+                .any(|bits| holder.next(bits, 0, some_time).is_some())
+        };
+        holder.out.is_none() && (growing || offers())
     }
 }

@@ -28,6 +28,8 @@ pub struct Config {
     pub max_tries: u32,
     /// For how long a holder that sent bad chunks repeatedly is to be avoided.
     pub avoid_for: Duration,
+    /// For so long it is hoped that a holder whose connection broke comes back, if it had given something.
+    pub patience: Duration,
     /// The part of all bytes that may be asked for twice to finish earlier.
     pub duplicate_share: f64,
 }
@@ -45,6 +47,7 @@ impl Default for Config {
             max_backoff: Duration::from_secs(30),
             max_tries: 8,
             avoid_for: Duration::from_secs(600),
+            patience: Duration::from_secs(15),
             duplicate_share: 0.02,
         }
     }

@@ -335,6 +335,32 @@ fn a_lost_connection_frees_its_chunks_and_coming_back_is_welcome() {
 }
 
 #[test]
+fn a_holder_that_gave_something_may_come_back() {
+    let mut rig = Rig::new(4);
+    rig.complete(0..1);
+    let (from, chunk) = rig.requests()[0];
+    rig.deliver(from, chunk);
+    rig.swarm.handle_no_more_holders(rig.now);
+    rig.swarm.handle_gone(rig.now, from);
+    let mut searches = 0;
+    while rig.swarm.outcome() == Outcome::Running {
+        for action in rig.poll() {
+            assert_eq!(action, Action::FindHolders);
+            searches += 1;
+            rig.swarm.handle_no_more_holders(rig.now);
+        }
+        assert_eq!(rig.poll(), []);
+        rig.now = rig.swarm.next_wakeup().expect("it looks again");
+    }
+    assert!(
+        rig.now >= Duration::from_secs(15) && rig.now < Duration::from_secs(40),
+        "{:?}",
+        rig.now
+    );
+    assert!((3..8).contains(&searches), "{searches}");
+}
+
+#[test]
 fn looks_for_holders_until_it_finds_them() {
     let mut rig = Rig::new(4);
     assert_eq!(rig.poll(), [Action::FindHolders]);
