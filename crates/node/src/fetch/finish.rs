@@ -9,7 +9,6 @@ use super::{
     job::{Body, Job},
     resolve::Choice,
     run::Moved,
-    target::Target,
 };
 use crate::{
     announce,
@@ -21,7 +20,6 @@ use crate::{
 pub(crate) async fn finish(
     job: &Arc<Job>,
     choice: &Choice,
-    target: &Target,
     moved: Moved,
     started: Duration,
 ) -> Result<GetDone, GetError> {
@@ -30,22 +28,25 @@ pub(crate) async fn finish(
     let source = durable(job).await?;
     let durable = core.mono().saturating_sub(started);
     let bytes = source.bytes();
-    keep(job, choice, target, source).await?;
-    if let Err(error) = announce::hold(core, &[job.content.id], true).await {
-        tracing::debug!("{} is announced later: {error}", job.name);
+    if job.goal.record.is_some() {
+        keep(job, choice, source).await?;
+        if let Err(error) = announce::hold(core, &[job.goal.content.id], true).await {
+            tracing::debug!("{} is announced later: {error}", job.goal.name);
+        }
     }
     Ok(GetDone {
-        id: job.content.id.to_string(),
+        id: job.goal.content.id.to_string(),
         bytes,
         fetched: moved.fetched,
         verified_seconds: verified.as_secs_f64(),
         seconds: durable.as_secs_f64(),
-        path: target.path.clone(),
+        path: job.target.path.clone(),
         from: moved.from,
     })
 }
 
-async fn durable(job: &Arc<Job>) -> Result<Arc<Source>, GetError> {
+/// Whole, synced and under its final name.
+pub(crate) async fn durable(job: &Arc<Job>) -> Result<Arc<Source>, GetError> {
     let partial = match &job.body {
         Body::Finished(source) => return Ok(source.clone()),
         Body::Growing(partial) => partial.clone(),
@@ -63,9 +64,9 @@ async fn durable(job: &Arc<Job>) -> Result<Arc<Source>, GetError> {
 }
 
 /// From now on this peer is a holder, also after a restart.
-async fn keep(job: &Arc<Job>, choice: &Choice, target: &Target, source: Arc<Source>) -> Result<(), GetError> {
+async fn keep(job: &Arc<Job>, choice: &Choice, source: Arc<Source>) -> Result<(), GetError> {
     let core = &job.core;
-    let id = job.content.id;
+    let id = job.goal.content.id;
     let mut records = core
         .catalog
         .state()
@@ -77,9 +78,9 @@ async fn keep(job: &Arc<Job>, choice: &Choice, target: &Target, source: Arc<Sour
         records.push(choice.signed.clone());
     }
     let held = Held {
-        content: job.content,
+        content: job.goal.content,
         bytes: source.bytes(),
-        path: target.path.clone(),
+        path: job.target.path.clone(),
         records,
     };
     core.catalog.commit(vec![Entry::Held(id, Some(held))]).await?;

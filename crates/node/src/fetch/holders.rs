@@ -28,7 +28,7 @@ pub(crate) async fn search(
         .core
         .session
         .ask::<_, Holders>(&Lookup {
-            content: job.content.id,
+            content: job.goal.origin,
         })
         .await;
     let holders = answer.map(|answer| answer.holders).unwrap_or_else(|error| {
@@ -36,7 +36,10 @@ pub(crate) async fn search(
         Vec::new()
     });
     let wanted = |holder: &Holder| {
-        holder.peer != me && !known.contains(&holder.peer) && only.is_none_or(|peer| peer == holder.peer)
+        // Whoever has only some of the whole counts its chunks otherwise than a part's.
+        let usable = holder.complete || job.goal.record.is_some();
+        let wanted = only.is_none_or(|peer| peer == holder.peer);
+        usable && wanted && holder.peer != me && !known.contains(&holder.peer)
     };
     let mut connecting = JoinSet::new();
     for holder in holders.into_iter().filter(wanted) {
@@ -80,7 +83,7 @@ async fn try_connect(job: &Arc<Job>, holder: &Holder) -> Result<(Link, Chunks), 
             .await
             .map_err(|e| e.to_string())?;
         let request = WantHave {
-            content: job.content.id,
+            content: job.goal.origin,
         };
         let have: Have = talk.ask(&request).await.map_err(|e| e.to_string())?;
         chunks_of(&have)?

@@ -13,18 +13,23 @@ use bytes::BytesMut;
 use skep_engine::swarm::{Failure, Have};
 use skep_net::{AskError, Link};
 use skep_store::{
-    Hashing, Partial, Place, Source,
+    Partial, Place, Source,
     partial::{Opened, PartialError},
 };
 use skep_wire::{
-    PeerId, VerifiedChunk,
+    PeerId, UNIT_BYTES, VerifiedChunk,
     chunk::UNITS_PER_CHUNK,
     message::{Holder, OutlinePage, Read, Reason, WantOutline},
-    record::{Content, ShareRecord},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{error::GetError, resolve::Choice, target::Target};
+use super::{
+    error::GetError,
+    goal::{self, Goal},
+    part::Stretch,
+    resolve::Choice,
+    target::Target,
+};
 use crate::core::Core;
 
 /// What a task tells the scheduler.
@@ -66,13 +71,10 @@ pub(crate) enum News {
 /// One download.
 pub(crate) struct Job {
     pub(crate) core: Arc<Core>,
-    pub(crate) content: Content,
-    pub(crate) name: String,
+    pub(crate) goal: Arc<Goal>,
     pub(crate) target: Target,
     pub(crate) overwrite: bool,
     pub(crate) body: Body,
-    /// What it is offered to others under while it grows.
-    pub(crate) records: Vec<ShareRecord>,
     stop: CancellationToken,
     pages: tokio::sync::Mutex<()>,
     buffers: Mutex<Vec<BytesMut>>,
@@ -90,47 +92,32 @@ pub(crate) enum Body {
 const SPARE_BUFFERS: usize = 16;
 
 impl Job {
-    /// Looks at what is there already, in the target or in other copies on this machine. What it
-    /// claims to be is hashed.
+    /// Looks at what is there already, in the target or in the donors. What it claims to be is hashed.
     pub(crate) async fn open(
         core: &Arc<Core>,
-        choice: &Choice,
-        target: &Target,
+        goal: Goal,
+        target: Target,
+        donors: Vec<Place>,
         overwrite: bool,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, GetError> {
-        let content = choice.record.content;
-        let donors = donors(core, choice, target).await;
-        let (store, place, workers) = (core.store.clone(), target.place.clone(), core.config.workers);
+        let goal = Arc::new(goal);
         let flag = flag_of(&stop, core);
-        let open = move || {
-            let hashing = Hashing {
-                workers,
-                progress: &|_| {},
-                stop: &flag,
-            };
-            let opened = Partial::open(&store, &place, content, &hashing)?;
-            if let Opened::Partial(partial) = &opened {
-                for donor in donors {
-                    partial.adopt(&donor, &hashing)?;
-                }
-            }
-            Ok(opened)
+        let open = {
+            let (core, goal, place) = (core.clone(), goal.clone(), target.place.clone());
+            move || goal::open(&core, &goal, &place, &donors, &flag)
         };
-        let name = choice.record.name.to_string();
-        let opened: Result<Opened, PartialError> = core.world.work.call(open).await;
-        let body = match opened.map_err(|source| store_error(&name, target, source))? {
+        let opened = core.world.work.call(open).await;
+        let body = match opened.map_err(|source| store_error(&goal.name, &target, source))? {
             Opened::Partial(partial) => Body::Growing(Arc::from(partial)),
             Opened::Finished(source) => Body::Finished(Arc::from(source)),
         };
         Ok(Arc::new(Self {
             core: core.clone(),
-            content,
-            name,
-            target: target.clone(),
+            goal,
+            target,
             overwrite,
             body,
-            records: vec![choice.record.clone()],
             stop,
             pages: tokio::sync::Mutex::new(()),
             buffers: Mutex::default(),
@@ -143,7 +130,7 @@ impl Job {
     }
 
     pub(crate) fn error(&self, source: PartialError) -> GetError {
-        store_error(&self.name, &self.target, source)
+        store_error(&self.goal.name, &self.target, source)
     }
 
     /// Gets the bytes of a chunk from a holder, and before them what they are verified with.
@@ -165,15 +152,11 @@ impl Job {
             };
         }
         self.core.down.pass(len as u64).await;
-        let units = u16::try_from(UNITS_PER_CHUNK).expect("64");
-        let request = Read {
-            content: self.content.id,
-            chunk,
-            first_unit: 0,
-            units,
-            proof: false,
+        let bytes = match &self.goal.part {
+            None => self.read_chunk(&link, chunk, len, arrived).await,
+            Some(part) => self.read_stretches(&link, &part.stretches(chunk), arrived).await,
         };
-        match link.read(&request, len, self.buffer(), Some(arrived)).await {
+        match bytes {
             Ok(bytes) => News::Received { peer, chunk, bytes },
             Err(error) => {
                 tracing::debug!("chunk {chunk} did not come from {peer:?}: {error}");
@@ -187,6 +170,52 @@ impl Job {
         }
     }
 
+    async fn read_chunk(
+        &self,
+        link: &Link,
+        chunk: u64,
+        len: usize,
+        arrived: Arc<AtomicU64>,
+    ) -> Result<BytesMut, AskError> {
+        let units = u16::try_from(UNITS_PER_CHUNK).expect("64");
+        let request = Read {
+            content: self.goal.origin,
+            chunk,
+            first_unit: 0,
+            units,
+            proof: false,
+        };
+        link.read(&request, len, self.buffer(), Some(arrived)).await
+    }
+
+    /// A chunk of a part, from the whole's chunks that it consists of.
+    async fn read_stretches(
+        &self,
+        link: &Link,
+        stretches: &[Stretch],
+        arrived: Arc<AtomicU64>,
+    ) -> Result<BytesMut, AskError> {
+        let mut bytes = self.buffer();
+        for stretch in stretches {
+            let (first_unit, units, skip) = stretch.units();
+            let request = Read {
+                content: self.goal.origin,
+                chunk: stretch.chunk,
+                first_unit,
+                units,
+                proof: false,
+            };
+            let most = usize::from(units) * usize::try_from(UNIT_BYTES).expect("16 KiB");
+            let read = link
+                .read(&request, most, BytesMut::new(), Some(arrived.clone()))
+                .await?;
+            // Too few bytes do not verify, and the holder is blamed for it then.
+            let wanted = read.get(skip..).unwrap_or_default();
+            bytes.extend_from_slice(&wanted[..wanted.len().min(stretch.len as usize)]);
+        }
+        Ok(bytes)
+    }
+
     /// Makes sure that the outline page of `chunk` is here. One at a time: most chunks share theirs.
     async fn fetch_page(&self, partial: &Arc<Partial>, link: &Link, chunk: u64) -> Result<(), Failure> {
         if self.missing_page(partial, chunk).await?.is_none() {
@@ -196,9 +225,13 @@ impl Job {
         let Some((object, page)) = self.missing_page(partial, chunk).await? else {
             return Ok(());
         };
+        let part = self.goal.part.as_ref();
+        let number = part
+            .map_or(Some(object), |part| part.object(object))
+            .ok_or(Failure::Missing)?;
         let request = WantOutline {
-            content: self.content.id,
-            object,
+            content: self.goal.origin,
+            object: number,
             page,
         };
         let answer: OutlinePage = link.ask(&request).await.map_err(|e| failure_of(&e))?;
@@ -224,7 +257,7 @@ impl Job {
             .call(move || partial.missing_page(chunk))
             .await;
         missing.map_err(|error| {
-            tracing::warn!("the outline of {} cannot be read: {error}", self.name);
+            tracing::warn!("the outline of {} cannot be read: {error}", self.goal.name);
             Failure::Refused
         })
     }
@@ -316,7 +349,7 @@ fn failure_of(error: &AskError) -> Failure {
 
 /// Copies on this machine that may have some of it: the same content elsewhere, an older state of
 /// the same share, and what is at the target.
-async fn donors(core: &Arc<Core>, choice: &Choice, target: &Target) -> Vec<Place> {
+pub(crate) async fn donors(core: &Arc<Core>, choice: &Choice, target: &Target) -> Vec<Place> {
     let paths: BTreeSet<_> = {
         let state = core.catalog.state();
         let same_share = |held: &&crate::catalog::Held| {

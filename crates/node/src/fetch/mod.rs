@@ -7,8 +7,10 @@ pub mod wanted;
 
 mod error;
 mod finish;
+mod goal;
 mod holders;
 mod job;
+mod part;
 mod resolve;
 mod run;
 mod target;
@@ -119,10 +121,11 @@ pub(crate) async fn get(
     let wanted = Wanted::parse(&request.what)?;
     let choice = resolve::resolve(core, &wanted).await?;
     let target = target::find(core, &request, &choice).await?;
+    let goal = goal::Goal::of(core, &choice).await?;
     let (news, inbox) = mpsc::channel(1024);
     let running = Running {
-        name: choice.record.name.to_string(),
-        content: choice.record.content.id,
+        name: goal.name.clone(),
+        content: goal.content.id,
         path: target.path.clone(),
         progress: progress.subscribe(),
         news: news.clone(),
@@ -132,7 +135,8 @@ pub(crate) async fn get(
     // Blocking work under way has to notice that nobody wants it any more.
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let job = job::Job::open(core, &choice, &target, request.overwrite, stop).await?;
+    let donors = job::donors(core, &choice, &target).await;
+    let job = job::Job::open(core, goal, target, donors, request.overwrite, stop).await?;
     let outcome = run::run(&job, only, news, inbox, &progress).await?;
-    finish::finish(&job, &choice, &target, outcome, started).await
+    finish::finish(&job, &choice, outcome, started).await
 }

@@ -62,7 +62,7 @@ pub(crate) async fn run(
     }
     let head = partial.layout().head_chunks();
     pump.want(0..head).await?;
-    if job.content.kind == ContentKind::Folder {
+    if job.goal.content.kind == ContentKind::Folder {
         let layout = partial.layout();
         let sizes = (0..layout.chunks()).map(|chunk| layout.chunk_bytes(chunk).unwrap_or_default());
         pump.renumber(Sizes::Each(sizes.collect()));
@@ -112,7 +112,7 @@ impl<'a> Pump<'a> {
         progress: &'a watch::Sender<Progress>,
     ) -> Self {
         let sizes = Sizes::Even {
-            total_bytes: job.content.size,
+            total_bytes: job.goal.content.size,
         };
         Self {
             job,
@@ -256,7 +256,10 @@ impl<'a> Pump<'a> {
                 self.offer();
             }
             News::Bad { peer, chunk } => {
-                tracing::warn!("{peer:?} sent bad bytes as chunk {chunk} of {}", self.job.name);
+                tracing::warn!(
+                    "{peer:?} sent bad bytes as chunk {chunk} of {}",
+                    self.job.goal.name
+                );
                 self.swarm.handle_bad(now, peer, chunk);
             }
             News::NotStored { chunk, error } => self.not_stored(now, chunk, error).await?,
@@ -312,17 +315,16 @@ impl<'a> Pump<'a> {
             item.grown.send_modify(|n| *n += 1);
             return;
         }
+        let Some(record) = self.job.goal.record.clone() else {
+            return;
+        };
         let core = &self.job.core;
-        let id = self.job.content.id;
+        let id = self.job.goal.content.id;
         if core.shelf.item(id).is_some() {
             return;
         }
-        let records = publish::records_of(&core.catalog.state(), id);
-        let records = if records.is_empty() {
-            self.job.records.clone()
-        } else {
-            records
-        };
+        let mut records = publish::records_of(&core.catalog.state(), id);
+        records.push(record);
         self.offered = Some(
             core.shelf
                 .put(id, shelf::Body::Growing(self.partial.clone()), records),
@@ -363,7 +365,7 @@ impl<'a> Pump<'a> {
 
     fn stuck(&self, reasons: &[(PeerId, Reason)]) -> GetError {
         if reasons.is_empty() && self.unusable.is_empty() {
-            return GetError::NoHolders(self.job.name.clone());
+            return GetError::NoHolders(self.job.goal.name.clone());
         }
         let named = |peer: &PeerId| {
             let connected = self.connected.get(peer);
@@ -377,7 +379,7 @@ impl<'a> Pump<'a> {
         let seen = self.swarm.progress(self.job.core.mono());
         let missing = format!("{} bytes", seen.wanted_bytes.saturating_sub(seen.have_bytes));
         GetError::Stuck {
-            share: self.job.name.clone(),
+            share: self.job.goal.name.clone(),
             missing,
             reasons: all,
         }
@@ -388,7 +390,7 @@ impl Drop for Pump<'_> {
     fn drop(&mut self) {
         // A part that nobody completes is not offered any longer.
         if self.offered.is_some() && self.swarm.outcome() != Outcome::Complete {
-            self.job.core.shelf.remove(self.job.content.id);
+            self.job.core.shelf.remove(self.job.goal.content.id);
         }
     }
 }

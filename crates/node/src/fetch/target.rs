@@ -10,7 +10,7 @@ use skep_store::Place;
 use skep_wire::RelPath;
 use skep_world::{Dir, World, disk::Kind};
 
-use super::{error::GetError, resolve::Choice};
+use super::{error::GetError, goal, resolve::Choice};
 use crate::{api::types::GetRequest, core::Core};
 
 /// The place.
@@ -30,10 +30,7 @@ pub(crate) async fn find(
     request: &GetRequest,
     choice: &Choice,
 ) -> Result<Target, GetError> {
-    let own = match &choice.sub {
-        Some(part) => part.file_name().to_owned(),
-        None => choice.record.name.to_string(),
-    };
+    let own = goal::own_name(choice);
     let (world, output) = (core.world.clone(), request.output.clone());
     let target = core
         .world
