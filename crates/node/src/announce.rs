@@ -4,7 +4,7 @@
 //! it does not have the same list. Whoever says that it holds something is asked for a hash of a
 //! random leaf, and leaves such questions for the next (document "Napster-like p2p network").
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use rand::{Rng, rngs::StdRng};
 use skep_wire::{
@@ -83,10 +83,10 @@ pub(crate) async fn publish(core: &Arc<Core>, name: &ShareName) -> Result<(), An
     let Some(mut published) = core.catalog.state().published.get(name).cloned() else {
         return Ok(());
     };
-    let record = published.record.peek().ok();
-    let triples = match record {
-        Some(record) if !record.withdrawn => triples(core, record.content.id).await.unwrap_or_default(),
-        _ => Vec::new(),
+    let record = published.record.peek().ok().filter(|record| !record.withdrawn);
+    let triples = match &record {
+        Some(record) => triples(core, record.content.id).await.unwrap_or_default(),
+        None => Vec::new(),
     };
     core.session
         .ask::<_, Done>(&Publish {
@@ -98,29 +98,49 @@ pub(crate) async fn publish(core: &Arc<Core>, name: &ShareName) -> Result<(), An
     core.catalog
         .commit(vec![Entry::Published(name.clone(), published)])
         .await?;
-    Ok(())
+    // The first to publish a content is believed; whoever publishes the same bytes later is asked.
+    match record {
+        Some(record) => hold(core, &[record.content.id], true).await,
+        None => Ok(()),
+    }
 }
 
 /// Says that these are here, and answers what is asked about them.
 pub(crate) async fn hold(core: &Arc<Core>, contents: &[BlobId], complete: bool) -> Result<(), AnnounceError> {
     for batch in contents.chunks(BATCH) {
-        let holdings = batch
-            .iter()
-            .map(|&content| Holding { content, complete })
-            .collect();
-        let questions: Questions = core.session.ask(&Hold { holdings }).await?;
-        for questions in questions.questions.chunks(ANSWERS) {
-            let mut answers = Vec::new();
-            for question in questions {
-                answers.push(answer(core, question.clone()).await);
-            }
-            let verdicts: Verdicts = core.session.ask(&Answers { answers }).await?;
-            for content in verdicts.refused {
-                tracing::warn!("the coordinator does not believe that {content} is here");
-            }
+        // Of a large batch only some are asked about, and one that cannot be proven takes the others
+        // with it: they get a second chance without it.
+        let doubted = hold_batch(core, batch, complete).await?;
+        if !doubted.is_empty() && doubted.len() < batch.len() {
+            hold_batch(core, &doubted, complete).await?;
         }
     }
     Ok(())
+}
+
+/// One batch. Returns those that were not believed although nothing spoke against them here.
+async fn hold_batch(
+    core: &Arc<Core>,
+    batch: &[BlobId],
+    complete: bool,
+) -> Result<Vec<BlobId>, AnnounceError> {
+    let holding = |&content| Holding { content, complete };
+    let holdings = batch.iter().map(holding).collect();
+    let questions: Questions = core.session.ask(&Hold { holdings }).await?;
+    let (mut refused, mut unproven) = (BTreeSet::new(), BTreeSet::new());
+    for questions in questions.questions.chunks(ANSWERS) {
+        let mut answers = Vec::new();
+        for question in questions {
+            answers.push(answer(core, question.clone()).await);
+        }
+        unproven.extend(answers.iter().filter(|a| a.answer.is_none()).map(|a| a.content));
+        let verdicts: Verdicts = core.session.ask(&Answers { answers }).await?;
+        refused.extend(verdicts.refused);
+    }
+    for content in refused.intersection(&unproven) {
+        tracing::debug!("what was asked about {content} could not be read here");
+    }
+    Ok(refused.difference(&unproven).copied().collect())
 }
 
 /// Says that these are here no more.

@@ -61,12 +61,6 @@ impl Goal {
             record: None,
         })
     }
-
-    /// All bytes of its files, if that is known before the manifest is.
-    pub(crate) fn bytes(&self) -> Option<u64> {
-        let part = self.part.as_ref().map(|part| part.bytes);
-        part.or(self.record.as_ref().map(|record| record.bytes))
-    }
 }
 
 /// The manifest of a folder, from this machine or from its holders.

@@ -3,8 +3,6 @@
 //! A part is a content of its own, a file or a folder with a manifest made here, whose chunks are
 //! numbered anew. It is read from holders of the whole, whose numbering is another. No I/O.
 
-use std::ops::Range;
-
 use skep_wire::{
     BlobId, CHUNK_BYTES, Layout, Manifest, RelPath, UNIT_BYTES,
     layout::Extent,
@@ -16,8 +14,6 @@ use skep_wire::{
 pub(crate) struct Part {
     /// What it is by itself.
     pub(crate) content: Content,
-    /// All bytes of its files.
-    pub(crate) bytes: u64,
     /// Its manifest's bytes, if it is a folder: nobody else has them.
     pub(crate) manifest: Option<Vec<u8>>,
     layout: Layout,
@@ -68,7 +64,6 @@ impl Part {
                 let objects = vec![file.object];
                 Some(Self {
                     content,
-                    bytes: file.size,
                     manifest: None,
                     layout,
                     whole,
@@ -116,10 +111,8 @@ impl Part {
             size,
             kind: ContentKind::Folder,
         };
-        let bytes = manifest.total_bytes();
         Some(Self {
             content,
-            bytes,
             manifest: Some(encoded),
             layout,
             whole,
@@ -130,15 +123,6 @@ impl Part {
     /// The object's number in the whole.
     pub(crate) fn object(&self, object: u32) -> Option<u32> {
         self.objects.get(object as usize).copied()
-    }
-
-    /// The chunks that are known without asking anybody: those of the manifest made here.
-    pub(crate) fn known_chunks(&self) -> Range<u64> {
-        if self.manifest.is_some() {
-            0..self.layout.head_chunks()
-        } else {
-            0..0
-        }
     }
 
     /// What a chunk of the part consists of, in order.
@@ -264,8 +248,8 @@ mod tests {
     #[test]
     fn a_folder_has_a_manifest_of_its_own_and_its_neighbours_in_one_stretch() {
         let part = part("d").unwrap();
-        assert_eq!(part.bytes, 2 * MIB + 55);
-        assert_eq!(part.known_chunks(), 0..1);
+        assert_eq!(part.layout.total_bytes(), part.content.size + 2 * MIB + 55);
+        assert!(part.manifest.is_some());
         assert_eq!(
             part.stretches(1),
             [Stretch {
@@ -288,7 +272,7 @@ mod tests {
     #[test]
     fn empty_files_and_folders_are_parts_and_nothing_is_none() {
         assert_eq!(part("d/none").unwrap().stretches(0), []);
-        assert_eq!(part("z/empty").unwrap().bytes, 0);
+        assert!(part("z/empty").is_some());
         assert!(part("z").is_some());
         for nothing in ["b", "d/b", "a/b", "dd"] {
             assert!(part(nothing).is_none(), "{nothing}");

@@ -405,6 +405,7 @@ fn new_swarm(job: &Job, partial: &Partial, sizes: Sizes) -> Swarm {
         &partial.stored(),
         u64::from_le_bytes(seed),
     )
+    .known_as(job.core.id())
 }
 
 /// Why a holder is of no use, for people.
