@@ -247,3 +247,85 @@ impl<'a> Append<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use skep_world::{Disk as _, simulated::Disk};
+
+    use super::*;
+    use crate::home::Home;
+
+    fn items(count: u64) -> Vec<Item> {
+        let item = |n: u64| Item {
+            path: Some(RelPath::parse(&format!("folder/{n:09}")).unwrap()),
+            id: BlobId([n.to_le_bytes()[0]; 32]),
+            stamp: Stamp {
+                size: n * 1000,
+                mtime_ns: -5,
+                ctime_ns: i64::MAX,
+                inode: n,
+            },
+        };
+        (0..count).map(item).collect()
+    }
+
+    fn content() -> Content {
+        Content {
+            id: BlobId([7; 32]),
+            size: 99,
+            kind: ContentKind::Folder,
+        }
+    }
+
+    fn written(items: &[Item]) -> (Disk, Arc<Home>, RelPath) {
+        let disk = Disk::new();
+        let home = Home::open(disk.make_dir(Path::new("/home")).unwrap()).unwrap();
+        let path = RelPath::parse("places/x").unwrap();
+        home.replace(&path, |file| write(file, content(), items)).unwrap();
+        (disk, home, path)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut all = items(2 * u64::from(BATCH) + 3);
+        all[5].path = None;
+        let (_, home, path) = written(&all);
+        let inventory = Inventory::open(home.read(&path).unwrap()).unwrap();
+        assert_eq!(
+            (inventory.header().content, inventory.header().items as usize),
+            (content(), all.len())
+        );
+        let sizes: Vec<_> = all.iter().map(|item| item.stamp.size).collect();
+        assert_eq!(inventory.sizes().unwrap(), sizes);
+        for at in [0, 5, 4095, 4096, 8194] {
+            assert_eq!(inventory.item(at).unwrap(), all[at as usize]);
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error_and_never_a_wrong_answer() {
+        let all = items(3);
+        let (disk, home, path) = written(&all);
+        let file = Path::new("/home").join(path.as_str());
+        let bits = disk.read(&file).unwrap().len() as u64 * 8;
+        for bit in 0..bits {
+            disk.flip_bit(&file, bit).unwrap();
+            let read = Inventory::open(home.read(&path).unwrap());
+            let read =
+                read.and_then(|inventory| (0..3).map(|n| inventory.item(n)).collect::<io::Result<Vec<_>>>());
+            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData, "bit {bit}");
+            disk.flip_bit(&file, bit).unwrap();
+        }
+        let whole = disk.read(&file).unwrap();
+        for len in 0..whole.len() {
+            disk.write(&file, &whole[..len]).unwrap();
+            let read = Inventory::open(home.read(&path).unwrap());
+            assert!(
+                read.and_then(|inventory| inventory.item(2)).is_err(),
+                "{len} bytes"
+            );
+        }
+    }
+}

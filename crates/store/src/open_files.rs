@@ -105,3 +105,32 @@ impl Drop for Scope {
         self.forget_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use skep_wire::RelPath;
+    use skep_world::{Disk as _, disk::Open, simulated::Disk};
+
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_is_closed_and_scopes_do_not_mix() {
+        let dir = Disk::new().make_dir(Path::new("/x")).unwrap();
+        let open = |name: &str| dir.open(&RelPath::parse(name).unwrap(), Open::OpenOrCreatePrivate);
+        let files = OpenFiles::new(2);
+        let (a, b) = (files.scope(), files.scope());
+        let kept = |scope: &Scope, part| scope.get(part, || Err(io::ErrorKind::NotFound.into())).is_ok();
+        a.get(Part::Object(1), || open("a1")).unwrap();
+        b.get(Part::Object(1), || open("b1")).unwrap();
+        assert!(kept(&a, Part::Object(1)));
+        a.get(Part::Inventory, || open("a")).unwrap();
+        assert!(!kept(&b, Part::Object(1)), "used before the other");
+        assert!(kept(&a, Part::Object(1)));
+        a.forget(Part::Object(1));
+        assert!(!kept(&a, Part::Object(1)));
+        drop(a);
+        assert!(files.lock().files.is_empty());
+    }
+}

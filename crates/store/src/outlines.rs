@@ -255,3 +255,105 @@ fn decode(size: u64, raw: &[u8]) -> Option<Page> {
         leaves: leaves.iter().map(|leaf| ChunkHash(*leaf)).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use skep_wire::{CHUNK_BYTES, outline::Outline};
+    use skep_world::{Disk as _, simulated::Disk};
+
+    use super::*;
+
+    /// Hashes of no bytes: outlines do not care.
+    fn outline(chunks: u64, size: u64) -> Outline {
+        let hashes = (0..chunks).map(|n| ChunkHash(*blake3::hash(&n.to_le_bytes()).as_bytes()));
+        Outline::new(size, hashes.collect()).unwrap()
+    }
+
+    fn disk_and_home() -> (Disk, Arc<Home>) {
+        let disk = Disk::new();
+        let home = Home::open(disk.make_dir(Path::new("/home")).unwrap()).unwrap();
+        (disk, home)
+    }
+
+    #[test]
+    fn pages_of_many_objects_are_kept_apart() {
+        let (_, home) = disk_and_home();
+        let sizes = [
+            3 * CHUNK_BYTES,
+            10,
+            9000 * CHUNK_BYTES + 1,
+            CHUNK_BYTES,
+            CHUNK_BYTES + 1,
+            4096 * CHUNK_BYTES,
+        ];
+        let content = BlobId([1; 32]);
+        let open = || Outlines::new(&home, content, Slots::new(sizes));
+        let objects: Vec<_> = (0..)
+            .zip(sizes)
+            .filter(|(_, size)| page_count(*size) > 0)
+            .map(|(number, size)| (number, size, outline(size.div_ceil(CHUNK_BYTES), size)))
+            .collect();
+        let outlines = open();
+        let of = |(number, size, outline): &(u32, u64, Outline)| Object {
+            number: *number,
+            id: outline.root(),
+            size: *size,
+        };
+        for object in &objects {
+            assert!(matches!(
+                outlines.page(&of(object), 0),
+                Err(OutlineError::Missing { .. })
+            ));
+            for number in pages(object.1) {
+                let page = object.2.page(u64::from(number)).unwrap();
+                let page = verify_page(object.2.root(), object.1, u64::from(number), page).unwrap();
+                outlines.put(&of(object), page).unwrap();
+            }
+        }
+        let outlines = open();
+        for object in &objects {
+            for index in (0..object.2.hashes().len() as u64).step_by(1000) {
+                assert_eq!(
+                    outlines.hash(&of(object), index).unwrap(),
+                    object.2.hash(index).unwrap()
+                );
+            }
+            let beyond = pages(object.1).end;
+            assert!(matches!(
+                outlines.page(&of(object), beyond),
+                Err(OutlineError::NoSuchPage { .. })
+            ));
+        }
+        assert!(outlines.recent.lock().unwrap().len() <= RECENT_PAGES);
+    }
+
+    #[test]
+    fn any_flipped_bit_is_found() {
+        let (disk, home) = disk_and_home();
+        let size = 2 * 4096 * CHUNK_BYTES;
+        let outline = outline(2 * 4096, size);
+        let object = Object {
+            number: 0,
+            id: outline.root(),
+            size,
+        };
+        let outlines = Outlines::new(&home, object.id, Slots::new([size]));
+        crate::source::write_outline(&outlines, &object, &outline).unwrap();
+        let file = Path::new("/home").join(home::outlines(object.id).as_str());
+        let bits = disk.read(&file).unwrap().len() as u64 * 8;
+        let used = |bit: &u64| bit % (bits / 2) < 16 || bit % (bits / 2) >= 32 * 8;
+        for bit in (0..bits).step_by(4999).chain(0..16).filter(used) {
+            disk.flip_bit(&file, bit).unwrap();
+            let fresh = Outlines::new(&home, object.id, Slots::new([size]));
+            let page = u32::from(bit >= bits / 2);
+            assert!(
+                matches!(fresh.load(&object, page), Err(OutlineError::Damaged { .. })),
+                "bit {bit}"
+            );
+            assert!(fresh.load(&object, 1 - page).is_ok());
+            disk.flip_bit(&file, bit).unwrap();
+        }
+    }
+}

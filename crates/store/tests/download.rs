@@ -215,6 +215,31 @@ fn a_killed_download_fetches_no_stored_chunk_again() {
 }
 
 #[test]
+fn several_threads_may_put_the_same_chunks() {
+    let stage = Stage::new();
+    let source = folder(&stage);
+    let partial = stage.open("d", &source);
+    fetch(&source, &partial, partial.first_chunk()).unwrap();
+    let stored = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for chunk in 1..source.layout().chunks() {
+                    let put = fetch(&source, &partial, chunk).unwrap();
+                    stored.fetch_add(
+                        u64::from(put == Put::Stored),
+                        std::sync::atomic::Ordering::Relaxed,
+                    );
+                }
+            });
+        }
+    });
+    assert_eq!(stored.into_inner(), source.layout().chunks() - 1);
+    partial.finish(false, &hashing(2)).unwrap();
+    assert_eq!(tree(&stage.down().join("d")), visible(&stage, "d"));
+}
+
+#[test]
 fn flipped_bytes_and_a_lying_hint_are_found_and_fetched_again() {
     let stage = Stage::new();
     stage.file("f", &bytes(1, 4 * MIB));

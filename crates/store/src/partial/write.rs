@@ -21,6 +21,9 @@ use crate::{
     source::SourceError,
 };
 
+/// Chunks of a file that are handed to the disk together.
+const WRITEBACK_CHUNKS: u64 = 8;
+
 impl Partial {
     /// Reads a stored chunk, as [`crate::Source::read`] does.
     ///
@@ -73,7 +76,27 @@ impl Partial {
         }
         drop(chunks);
         self.written.notify_all();
+        if result.is_ok() {
+            self.start_writeback(number);
+        }
         result
+    }
+
+    /// Lets the system write what is complete, some chunks at a time, so that little is left to the end.
+    fn start_writeback(&self, number: u64) {
+        let body = self.body();
+        let Some(Extent::Piece { object, index, .. }) = body.layout.extent(number) else {
+            return;
+        };
+        let of = body.layout.object_chunks(object);
+        let first = number - index % WRITEBACK_CHUNKS;
+        let range = first..of.end.min(first + WRITEBACK_CHUNKS);
+        let bytes = (range.end - range.start) * CHUNK_BYTES;
+        if self.chunks().stored.range_cardinality(range.clone()) == range.end - range.start
+            && let Ok(file) = self.large_file(object)
+        {
+            file.start_writeback((first - of.start) * CHUNK_BYTES, bytes);
+        }
     }
 
     /// Makes `number` ours to write; false if it is stored already.
@@ -118,10 +141,7 @@ impl Partial {
             // The last chunk has verified: the size is true, and worth its room on the disk.
             file.reserve(size)?;
         }
-        let offset = index * CHUNK_BYTES;
-        file.write_at(offset, bytes)?;
-        file.start_writeback(offset, bytes.len() as u64);
-        Ok(())
+        Ok(file.write_at(index * CHUNK_BYTES, bytes)?)
     }
 
     fn write_run(&self, objects: &[(u32, u32)], mut bytes: &[u8]) -> Result<(), PartialError> {

@@ -1,6 +1,6 @@
 //! Hashing files: many small ones side by side, the chunks of a large one side by side.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use skep_wire::{
     BlobId, CHUNK_BYTES,
@@ -9,7 +9,7 @@ use skep_wire::{
 };
 use skep_world::File;
 
-use super::{SkipReason, walk::Found};
+use super::{SkipReason, Skipped, walk::Found};
 use crate::{
     hashing::{Hashing, Stopped},
     place::Place,
@@ -19,45 +19,85 @@ use crate::{
 /// From this size on, all workers read one file.
 const SPLIT_FROM: u64 = 64 * CHUNK_BYTES;
 
-/// What is known of a file that was read.
-pub(super) struct Hashed {
+/// What is in a file.
+pub(super) struct Blob {
     pub(super) id: BlobId,
-    pub(super) stamp: Stamp,
-    pub(super) executable: bool,
     /// Of files over one chunk.
-    pub(super) outline: Option<Outline>,
-    /// How much of it was read, for this scan.
-    pub(super) read_bytes: u64,
+    pub(super) outline: Option<Box<Outline>>,
+}
+
+impl Blob {
+    /// Of up to one chunk.
+    pub(super) fn small(bytes: &[u8]) -> Self {
+        Self {
+            id: BlobId(*blake3::hash(bytes).as_bytes()),
+            outline: None,
+        }
+    }
+}
+
+/// A file that was read, and how it was then.
+struct Hashed {
+    blob: Blob,
+    stamp: Stamp,
+    executable: bool,
 }
 
 /// A file that was left out, with the reason.
 type Outcome = Result<Hashed, SkipReason>;
 
-/// Hashes those that are not known.
+/// Hashes the files that are not known, and says how many bytes were read. Files that cannot be read
+/// are removed from the list.
 pub(super) fn hash_files(
     place: &Place,
-    found: &[Found],
-    known: Vec<Option<Hashed>>,
+    files: &mut Vec<Found>,
+    skipped: &mut Vec<Skipped>,
     hashing: &Hashing<'_>,
-) -> Result<Vec<Outcome>, Stopped> {
+) -> Result<u64, Stopped> {
     let alone = Hashing {
         workers: 1,
         ..*hashing
     };
-    let small = hashing.each(found.iter().zip(&known), |(found, known), buffer| {
-        if known.is_some() || found.stat.size >= SPLIT_FROM {
-            return Ok(None);
-        }
-        hash_file(place, found, &alone, buffer).map(Some)
+    let is_small = |file: &&Found| file.stamp.size < SPLIT_FROM;
+    let unknown = files.iter().filter(|file| file.blob.is_none());
+    let small = hashing.each(unknown.filter(is_small), |file, buffer| {
+        hash_file(place, file, &alone, buffer)
     })?;
-    let mut outcomes = Vec::with_capacity(found.len());
-    for ((found, known), small) in found.iter().zip(known).zip(small) {
-        outcomes.push(match known.map(Ok).or(small) {
-            Some(outcome) => outcome,
-            None => hash_file(place, found, hashing, &mut Vec::new())?,
-        });
+    let mut small = small.into_iter();
+    let mut read_bytes = 0;
+    for file in files.iter_mut().filter(|file| file.blob.is_none()) {
+        let outcome = if is_small(&&*file) {
+            small.next().expect("one for each small file")
+        } else {
+            hash_file(place, file, hashing, &mut Vec::new())?
+        };
+        read_bytes += file.settle(outcome, skipped);
     }
-    Ok(outcomes)
+    files.retain(|file| file.blob.is_some());
+    Ok(read_bytes)
+}
+
+impl Found {
+    /// Takes over what came of reading it, and returns how many bytes that were.
+    fn settle(&mut self, outcome: Outcome, skipped: &mut Vec<Skipped>) -> u64 {
+        match outcome {
+            Ok(hashed) => {
+                self.blob = Some(hashed.blob);
+                self.stamp = hashed.stamp;
+                self.executable = hashed.executable;
+                self.stamp.size
+            }
+            Err(reason) => {
+                let path = self
+                    .path
+                    .as_ref()
+                    .map(|path| PathBuf::from(path.as_str()))
+                    .unwrap_or_default();
+                skipped.push(Skipped { path, reason });
+                0
+            }
+        }
+    }
 }
 
 /// Why a reading of a file failed.
@@ -106,14 +146,12 @@ fn hash_once(
 ) -> Result<Option<Hashed>, ReadError> {
     let file = place.open(found.path.as_ref())?;
     let before = file.stat()?;
-    let (id, outline) = hash_bytes(&*file, before.size, hashing, buffer)?;
+    let blob = hash_bytes(&*file, before.size, hashing, buffer)?;
     let after = file.stat()?;
     Ok((before == after).then(|| Hashed {
-        id,
+        blob,
         stamp: Stamp::from(&after),
         executable: after.executable,
-        outline,
-        read_bytes: after.size,
     }))
 }
 
@@ -122,15 +160,18 @@ fn hash_bytes(
     size: u64,
     hashing: &Hashing<'_>,
     buffer: &mut Vec<u8>,
-) -> Result<(BlobId, Option<Outline>), ReadError> {
+) -> Result<Blob, ReadError> {
     if page_count(size) > 0 {
         let outline = hash_chunks::<ReadError>(size, hashing, |at, out| Ok(file.read_exact_at(at, out)?))?;
-        return Ok((outline.root(), Some(outline)));
+        return Ok(Blob {
+            id: outline.root(),
+            outline: Some(Box::new(outline)),
+        });
     }
     buffer.resize(chunk_len(size, 0) as usize, 0);
     file.read_exact_at(0, buffer)?;
     (hashing.progress)(size);
-    Ok((BlobId(*blake3::hash(buffer).as_bytes()), None))
+    Ok(Blob::small(buffer))
 }
 
 /// The outline of a blob of more than one chunk, whose bytes `read` gives.

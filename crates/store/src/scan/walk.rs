@@ -9,14 +9,30 @@ use std::{
 use skep_wire::{RelPath, manifest::MAX_ENTRIES};
 use skep_world::disk::{Kind, Stat};
 
-use super::{ScanError, SkipReason, Skipped};
-use crate::{hashing::Hashing, place::Place};
+use super::{ScanError, SkipReason, Skipped, hash::Blob};
+use crate::{hashing::Hashing, place::Place, stamp::Stamp};
 
 /// A file.
 pub(super) struct Found {
     /// Beneath the place; none: the place itself.
     pub(super) path: Option<RelPath>,
-    pub(super) stat: Stat,
+    pub(super) stamp: Stamp,
+    pub(super) executable: bool,
+    /// What is in it, once that is known.
+    pub(super) blob: Option<Blob>,
+}
+
+impl Found {
+    /// Only ordinary files are shared.
+    pub(super) fn new(path: Option<RelPath>, stat: &Stat) -> Result<Self, SkipReason> {
+        check_kind(stat.kind)?;
+        Ok(Self {
+            path,
+            stamp: Stamp::from(stat),
+            executable: stat.executable,
+            blob: None,
+        })
+    }
 }
 
 /// A folder's contents, each list ordered by path.
@@ -76,8 +92,7 @@ fn list(
     Ok(())
 }
 
-/// Only ordinary files are shared.
-pub(super) fn check_kind(kind: Kind) -> Result<(), SkipReason> {
+fn check_kind(kind: Kind) -> Result<(), SkipReason> {
     match kind {
         Kind::File => Ok(()),
         Kind::Symlink => Err(SkipReason::Symlink),
@@ -87,8 +102,7 @@ pub(super) fn check_kind(kind: Kind) -> Result<(), SkipReason> {
 
 fn find(place: &Place, path: RelPath) -> Result<Found, SkipReason> {
     let stat = place.stat(Some(&path))?;
-    let path = Some(path);
-    check_kind(stat.kind).map(|()| Found { path, stat })
+    Found::new(Some(path), &stat)
 }
 
 fn path_of(folder: Option<&RelPath>, name: &OsStr) -> Result<RelPath, SkipReason> {
