@@ -92,6 +92,18 @@ impl Client {
         Err(broken("it stopped in the middle"))
     }
 
+    /// Hands each control message of the running peer to `show`, for as long as it is polled.
+    pub(crate) async fn watch(self, show: impl Fn(&str)) -> Result<(), Failure> {
+        let mut answer = self.send(Method::GET, "/v1/messages", None).await?;
+        while let Some(frame) = answer.body_mut().frame().await {
+            let frame = frame.map_err(broken)?;
+            if let Some(data) = frame.data_ref() {
+                String::from_utf8_lossy(data).lines().for_each(&show);
+            }
+        }
+        Ok(())
+    }
+
     async fn send(
         self,
         method: Method,

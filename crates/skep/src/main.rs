@@ -14,6 +14,7 @@ mod output;
 mod parse;
 mod progress;
 mod runtime;
+mod verbose;
 
 use std::process::ExitCode;
 

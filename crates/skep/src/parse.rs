@@ -1,6 +1,6 @@
 //! Values of options: sizes, rates and times, as people write them.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use skep_wire::message::Endpoint;
 
@@ -73,6 +73,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Err("a time is more than nothing".to_owned())
     } else {
         Ok(Duration::from_millis(milliseconds))
+    }
+}
+
+/// An address and port of this machine that no other machine can reach.
+pub(crate) fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let at: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not an address like 127.0.0.1:0"))?;
+    if at.ip().is_loopback() {
+        Ok(at)
+    } else {
+        Err("the local API is opened on loopback only".to_owned())
     }
 }
 

@@ -58,6 +58,12 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+#[must_use]
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
+}
+
 /// Whether `signature` is the signature of `message` by the key `public`.
 ///
 /// Keys of small order sign nothing: under them, anybody can make a signature of anything.

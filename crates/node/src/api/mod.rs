@@ -4,6 +4,7 @@
 //! Long work answers with one JSON object per line; going away stops it.
 
 mod error;
+mod guard;
 pub mod types;
 
 use std::{io, sync::Arc, time::Duration};
@@ -11,14 +12,19 @@ use std::{io, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{Query, State},
+    extract::{Query, Request, State},
     http::{StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http_body_util::channel::{Channel, Sender};
 use serde::{Deserialize, Serialize};
-use tokio::{net::UnixListener, sync::watch, time};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{broadcast, watch},
+    time,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::types::{ErrorBody, Event, GetRequest, Progress, ShareRequest, UnshareRequest};
@@ -29,12 +35,60 @@ pub const SOCKET: &str = "api.sock";
 /// How often long work tells how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
+/// The token's file in the home.
+pub const TOKEN_FILE: &str = "api-token";
+
 /// What the handlers share.
 #[derive(Clone)]
 struct Api {
     node: Node,
+    /// Control messages as they are logged, for who wants to see them.
+    messages: broadcast::Sender<String>,
     /// Cancelled when somebody wants the peer to stop.
     stop: CancellationToken,
+}
+
+/// The API of a peer, and how it is told to stop.
+#[derive(Clone)]
+pub struct Server(Api);
+
+impl Server {
+    /// The API of `node`. A request to stop cancels `stop`; `messages` are shown to who asks.
+    #[must_use]
+    pub fn new(node: Node, messages: broadcast::Sender<String>, stop: CancellationToken) -> Self {
+        Self(Api { node, messages, stop })
+    }
+
+    /// Serves programs of this user, on the socket in the home, until it is stopped.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn serve_local(self, listener: UnixListener) -> io::Result<()> {
+        let stop = self.0.stop.clone().cancelled_owned();
+        axum::serve(listener, router(self.0))
+            .with_graceful_shutdown(stop)
+            .await
+    }
+
+    /// Serves who knows `token`, on a loopback address, until it is stopped.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn serve_loopback(self, listener: TcpListener, token: String) -> io::Result<()> {
+        let port = listener.local_addr()?.port();
+        let stop = self.0.stop.clone().cancelled_owned();
+        let token: Arc<str> = token.into();
+        let guarded = router(self.0).layer(middleware::from_fn(move |request: Request, next: Next| {
+            let token = token.clone();
+            async move {
+                match guard::admit(request.headers(), port, &token) {
+                    Ok(()) => next.run(request).await,
+                    Err(status) => status.into_response(),
+                }
+            }
+        }));
+        axum::serve(listener, guarded).with_graceful_shutdown(stop).await
+    }
 }
 
 /// Makes the socket: a new file of mode 0600, in the place of one that a dead process left.
@@ -52,20 +106,6 @@ pub fn bind(socket: &std::path::Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves the API of `node` until `stop`; a request to stop cancels `stop`.
-///
-/// # Errors
-/// When the socket fails.
-pub async fn serve(node: Node, listener: UnixListener, stop: CancellationToken) -> io::Result<()> {
-    let router = router(Api {
-        node,
-        stop: stop.clone(),
-    });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-}
-
 fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/ready", get(ready))
@@ -76,6 +116,7 @@ fn router(api: Api) -> Router {
         .route("/v1/unshare", post(unshare))
         .route("/v1/get", post(download))
         .route("/v1/downloads", get(downloads))
+        .route("/v1/messages", get(messages))
         .route("/v1/leave", post(leave))
         .route("/v1/stop", post(stop))
         .fallback(nothing_here)
@@ -157,6 +198,27 @@ async fn leave(State(api): State<Api>, Query(leaving): Query<Leaving>) -> Result
 async fn stop(State(api): State<Api>) -> Response {
     api.stop.cancel();
     Json(serde_json::json!({})).into_response()
+}
+
+/// Every control message from now on, a line each, as long as somebody reads.
+async fn messages(State(api): State<Api>) -> Response {
+    let mut told = api.messages.subscribe();
+    let (mut lines, body) = Channel::<Bytes, io::Error>::new(64);
+    tokio::spawn(async move {
+        loop {
+            let line = match told.recv().await {
+                Ok(line) => line + "\n",
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    format!("({missed} messages not shown)\n")
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            };
+            if lines.send_data(line.into()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Body::new(body).into_response()
 }
 
 async fn nothing_here() -> Response {

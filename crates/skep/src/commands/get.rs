@@ -6,7 +6,7 @@ use skep_node::api::types::{GetDone, GetRequest};
 
 use crate::{
     client::Client, exit::Exit, failure::Failure, globals, globals::Globals, output, output::Output,
-    progress::Shown, runtime,
+    progress::Shown, runtime, verbose,
 };
 
 /// Get a file or folder from all who have it at once, verified; this machine then serves it too
@@ -37,8 +37,11 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
         from: args.from,
         overwrite: args.overwrite,
     };
-    let done: GetDone =
-        runtime::interruptible(client.follow("/v1/get", &request, |progress| shown.tell(&progress)))?;
+    let done: GetDone = runtime::interruptible(verbose::with_messages(
+        globals,
+        out,
+        client.follow("/v1/get", &request, |progress| shown.tell(&progress)),
+    ))?;
     drop(shown);
     out.event("done", &done, text(&done));
     Ok(Exit::Done)

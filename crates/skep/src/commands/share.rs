@@ -6,7 +6,7 @@ use skep_node::api::types::{ShareDone, ShareRequest};
 
 use crate::{
     client::Client, exit::Exit, failure::Failure, globals, globals::Globals, output, output::Output,
-    progress::Shown, runtime,
+    progress::Shown, runtime, verbose,
 };
 
 /// Share a file or folder, in place: nothing is copied
@@ -32,8 +32,11 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
         name: args.name,
         to: args.to,
     };
-    let done: ShareDone =
-        runtime::interruptible(client.follow("/v1/share", &request, |progress| shown.tell(&progress)))?;
+    let done: ShareDone = runtime::interruptible(verbose::with_messages(
+        globals,
+        out,
+        client.follow("/v1/share", &request, |progress| shown.tell(&progress)),
+    ))?;
     drop(shown);
     for skipped in &done.skipped {
         out.note(format!(

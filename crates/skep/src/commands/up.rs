@@ -1,9 +1,16 @@
 //! `skep up`: the peer, in the foreground or detached.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
+use rand::Rng;
 use skep_node::{Config, Node, api};
 use skep_wire::{PeerName, ticket::Ticket};
+use tokio::net::TcpListener;
 
 use super::invite::RoleArg;
 use crate::{
@@ -46,6 +53,9 @@ pub(crate) struct Args {
     /// The most bytes per second from others
     #[arg(long, value_name = "RATE", value_parser = parse::rate)]
     down_rate: Option<u64>,
+    /// Also open the local API on this loopback address, for whoever knows the token in the home
+    #[arg(long, value_name = "ADDRESS", value_parser = parse::loopback)]
+    api: Option<SocketAddr>,
     /// Go on in the background; `skep down` stops it
     #[arg(long)]
     detach: bool,
@@ -56,7 +66,8 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
     if args.detach {
         return detach::start(&home, out);
     }
-    logging::start(globals);
+    let messages = logging::start(globals);
+    let api_at = args.api;
     let config = config(args, home.clone())?;
     runtime::block_on(async {
         let stop = runtime::stop_on_signal()?;
@@ -66,20 +77,45 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
             node = Node::start(runtime::world(), config) => node.map_err(api::types::ErrorBody::from)?,
         };
         let socket = home.join(api::SOCKET);
-        let listener = api::bind(&socket).map_err(|e| {
-            Failure::new(
-                "home",
-                format!("the local API cannot be opened: {e}"),
-                "check the home",
-            )
-        })?;
-        say_ready(&node, out);
-        let served = api::serve(node.clone(), listener, stop).await;
+        let listener = api::bind(&socket).map_err(no_api)?;
+        let server = api::Server::new(node.clone(), messages, stop);
+        let mut opened = None;
+        if let Some(at) = api_at {
+            let (listener, token) = open_loopback(&home, at).await.map_err(no_api)?;
+            opened = Some(listener.local_addr().map_err(no_api)?.to_string());
+            tokio::spawn(server.clone().serve_loopback(listener, token));
+        }
+        say_ready(&node, opened, out);
+        let served = server.serve_local(listener).await;
         let _ = std::fs::remove_file(&socket);
         node.stop().await;
-        served.map_err(|e| Failure::new("internal", format!("the local API failed: {e}"), ""))?;
+        served.map_err(no_api)?;
         Ok(Exit::Done)
     })
+}
+
+fn no_api(error: std::io::Error) -> Failure {
+    Failure::new(
+        "home",
+        format!("the local API cannot be opened: {error}"),
+        "check the home, and --api",
+    )
+}
+
+/// A new token with each start; only this user can read it.
+async fn open_loopback(home: &Path, at: SocketAddr) -> std::io::Result<(TcpListener, String)> {
+    let listener = TcpListener::bind(at).await?;
+    let secret: [u8; 32] = rand::rng().random();
+    let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = home.join(api::TOKEN_FILE);
+    let _ = std::fs::remove_file(&path);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(token.as_bytes())?;
+    Ok((listener, token))
 }
 
 fn config(args: Args, home: PathBuf) -> Result<Config, Failure> {
@@ -131,8 +167,8 @@ fn ticket(text: &str) -> Result<Ticket, Failure> {
     })
 }
 
-fn say_ready(node: &Node, out: &Output) {
-    let ready = node.ready();
+fn say_ready(node: &Node, api: Option<String>, out: &Output) {
+    let ready = api::types::Ready { api, ..node.ready() };
     let again = if ready.returning {
         "Welcome back"
     } else {
