@@ -390,7 +390,7 @@ impl Net {
 
 fn join(secret: u8, name: Option<&str>, role: Option<Role>) -> Request {
     Request::Join(Join {
-        secret: [secret; 16],
+        secret: skep_wire::ticket::Secret([secret; 16]),
         name: name.map(self::name),
         role,
     })
