@@ -15,6 +15,8 @@ pub struct Bucket {
     rate: u64,
     /// Until when all that was taken has been paid for.
     paid_until: Duration,
+    /// Bytes that were ever taken.
+    taken: u64,
 }
 
 impl Bucket {
@@ -24,6 +26,7 @@ impl Bucket {
         Self {
             rate: rate.max(1),
             paid_until: now,
+            taken: 0,
         }
     }
 
@@ -31,14 +34,27 @@ impl Bucket {
     pub fn set_rate(&mut self, now: Duration, rate: u64) {
         let owed = self.bytes_in(self.paid_until.saturating_sub(now));
         self.rate = rate.max(1);
-        self.paid_until = self.paid_until.min(now) + self.time_for(owed);
+        self.paid_until = self.paid_until.min(now).saturating_add(self.time_for(owed));
     }
 
-    /// Takes `bytes`, and returns how long to wait before they may pass.
+    /// Takes `bytes`, and returns how long to wait before they may pass. The rate may change in the meantime: who
+    /// remembers [`Bucket::taken`] now can ask [`Bucket::wait_for`] again then.
     pub fn take(&mut self, now: Duration, bytes: u64) -> Duration {
         let start = self.paid_until.max(now.saturating_sub(DEPTH));
-        self.paid_until = start + self.time_for(bytes);
+        self.paid_until = start.saturating_add(self.time_for(bytes));
+        self.taken += bytes;
         self.paid_until.saturating_sub(now)
+    }
+
+    /// Bytes that were ever taken: the place in the queue of who took last.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How long to wait until the first `taken` bytes may pass.
+    pub fn wait_for(&self, now: Duration, taken: u64) -> Duration {
+        let later = self.time_for(self.taken.saturating_sub(taken));
+        self.paid_until.saturating_sub(later).saturating_sub(now)
     }
 
     fn time_for(&self, bytes: u64) -> Duration {
@@ -88,9 +104,28 @@ mod tests {
     #[test]
     fn a_new_rate_counts_at_once_also_for_debts() {
         let mut bucket = Bucket::new(SECOND, 1000);
-        assert_eq!(bucket.take(SECOND, 2000), SECOND * 19 / 10);
+        assert_eq!(bucket.take(SECOND, 2000), SECOND * 2);
         bucket.set_rate(SECOND, 10_000);
-        assert_eq!(bucket.take(SECOND, 0), SECOND * 19 / 100);
+        assert_eq!(bucket.take(SECOND, 0), SECOND / 5);
+        bucket.set_rate(SECOND * 11 / 10, 100);
+        assert_eq!(bucket.take(SECOND * 11 / 10, 0), SECOND * 10);
+    }
+
+    #[test]
+    fn who_waits_keeps_its_place_when_the_rate_changes() {
+        let mut bucket = Bucket::new(SECOND, 1000);
+        bucket.take(SECOND, 1000);
+        let first = bucket.taken();
+        bucket.take(SECOND, 3000);
+        let second = bucket.taken();
+        let waits = |bucket: &Bucket, now| (bucket.wait_for(now, first), bucket.wait_for(now, second));
+        assert_eq!(waits(&bucket, SECOND), (SECOND, 4 * SECOND));
+        bucket.set_rate(SECOND, 10_000);
+        assert_eq!(waits(&bucket, SECOND), (SECOND / 10, SECOND * 4 / 10));
+        assert_eq!(
+            waits(&bucket, SECOND * 12 / 10),
+            (Duration::ZERO, SECOND * 2 / 10)
+        );
     }
 
     #[test]
