@@ -1,6 +1,7 @@
 //! A running peer: started, asked, stopped.
 
 use std::{
+    collections::{BTreeMap, btree_map},
     io,
     net::SocketAddr,
     path::PathBuf,
@@ -10,7 +11,7 @@ use std::{
 
 use skep_ledger::Redb;
 use skep_wire::{
-    Signed,
+    BlobId, ShareName, Signed,
     message::{Done, Leave, Query, Reason},
     record::{Grant, Role},
 };
@@ -28,11 +29,14 @@ use crate::{
     config::Config,
     core::Core,
     fetch::{self, Downloads, GetError},
+    holdings,
     home::{Home, HomeError, name},
     join::{self, JoinError, Newcomer},
     limit::RateLimit,
     links::{self, Links},
-    publish::{self, Scanning, ShareError, ToShare},
+    listing,
+    publish::{self, ShareError, ToShare},
+    scanning::Scanning,
     session::{self, Session, SessionError},
     shelf::Shelf,
     trust::Trust,
@@ -129,7 +133,7 @@ impl Node {
             core.clone()
                 .world
                 .work
-                .call(move || publish::restore(&core))
+                .call(move || holdings::restore(&core))
                 .await
         };
         for content in gone {
@@ -223,7 +227,8 @@ impl Node {
         fetch::get(&self.core, request, progress).await
     }
 
-    /// The shares of the network, those with all of `words` in their names.
+    /// The shares of the network, those with all of `words` in their names: distinct contents, each
+    /// once, whoever publishes it.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -233,25 +238,36 @@ impl Node {
         } else {
             Query::Words(words)
         };
-        let found = fetch::find(&self.core, query).await?;
+        let found = listing::find(&self.core, query).await?;
         let state = self.core.catalog.state();
-        let line =
-            |(record, listed): (skep_wire::record::ShareRecord, skep_wire::message::Listed)| ShareLine {
-                name: record.name.to_string(),
-                id: record.content.id.to_string(),
-                bytes: record.bytes,
-                kind: record.content.kind,
-                publisher: listed.publisher.to_string(),
-                holders: listed.holders,
-                path: state.held.get(&record.content.id).map(|held| held.path.clone()),
-            };
-        Ok(found.into_iter().map(line).collect())
+        let mut lines: BTreeMap<(ShareName, BlobId), ShareLine> = BTreeMap::new();
+        for (record, listed) in found {
+            let id = record.content.id;
+            match lines.entry((record.name.clone(), id)) {
+                btree_map::Entry::Occupied(mut line) => {
+                    let publishers = &mut line.get_mut().publisher;
+                    *publishers += &format!(", {}", listed.publisher);
+                }
+                btree_map::Entry::Vacant(line) => {
+                    line.insert(ShareLine {
+                        name: record.name.to_string(),
+                        id: id.to_string(),
+                        bytes: record.bytes,
+                        kind: record.content.kind,
+                        publisher: listed.publisher.to_string(),
+                        holders: listed.holders,
+                        path: state.held.get(&id).map(|held| held.path.clone()),
+                    });
+                }
+            }
+        }
+        Ok(lines.into_values().collect())
     }
 
     /// What lies on this machine and is offered to others.
     #[must_use]
     pub fn local_shares(&self) -> Vec<ShareLine> {
-        publish::local(&self.core)
+        holdings::local(&self.core)
     }
 
     /// The peers of the network.
@@ -259,7 +275,7 @@ impl Node {
     /// # Errors
     /// [`SessionError`].
     pub async fn peers(&self) -> Result<Vec<PeerLine>, SessionError> {
-        let rows = publish::peers(&self.core).await?;
+        let rows = listing::peers(&self.core).await?;
         let line = |row: skep_wire::message::PeerRow| PeerLine {
             name: row.name.to_string(),
             id: row.peer.to_string(),

@@ -6,32 +6,26 @@
 
 use std::{
     collections::BTreeSet,
-    convert::Infallible,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, atomic::Ordering},
 };
 
 use skep_store::{Hashing, Place, Scanned, scan};
 use skep_wire::{
-    BlobId, NetworkId, PeerName, RelPath, ShareName, Signed, SigningKey,
-    message::{ListPeers, Peers},
+    NetworkId, ShareName, Signed, SigningKey,
     name::NameError,
     record::{Audience, ShareRecord},
     ticket::Link,
 };
 use skep_world::disk::Kind;
 use thiserror::Error;
-use tokio::sync::watch;
 
 use crate::{
     announce::{self, AnnounceError},
-    api::types::{Progress, ShareLine},
     catalog::{CatalogError, Entry, Held, Published, State},
     core::Core,
+    holdings, listing,
+    scanning::Scanning,
     session::SessionError,
     shelf::Body,
 };
@@ -84,45 +78,6 @@ pub enum ShareError {
     /// It cannot be noted.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-}
-
-/// How far a scan is; read by whoever shows it.
-#[derive(Debug, Default)]
-pub struct Scanning {
-    /// Bytes read so far.
-    pub bytes: AtomicU64,
-    /// Set to stop it.
-    pub stop: AtomicBool,
-}
-
-impl Scanning {
-    /// Stops the scan when the result is dropped.
-    pub(crate) fn stop_on_drop(self: Arc<Self>) -> impl Drop {
-        struct Stop(Arc<Scanning>);
-        impl Drop for Stop {
-            fn drop(&mut self) {
-                self.0.stop.store(true, Ordering::Relaxed);
-            }
-        }
-        Stop(self)
-    }
-
-    /// Tells how far it is, for ever.
-    pub(crate) async fn tell(&self, progress: &watch::Sender<Progress>) -> Infallible {
-        let mut before = 0;
-        loop {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let bytes = self.bytes.load(Ordering::Relaxed);
-            let rate = (bytes - before) * 5;
-            before = bytes;
-            progress.send_replace(Progress {
-                bytes,
-                rate,
-                state: "reading".to_owned(),
-                ..Progress::default()
-            });
-        }
-    }
 }
 
 /// What to share.
@@ -201,58 +156,12 @@ pub(crate) async fn unshare(core: &Arc<Core>, name: &str) -> Result<(), ShareErr
     core.catalog
         .commit(vec![Entry::Published(name.clone(), published)])
         .await?;
-    release(core, record.content.id).await?;
+    holdings::release(core, record.content.id).await?;
     let announced = announce::publish(core, &name).await;
     announced.map_err(|source| ShareError::NotAnnounced {
         name: name.to_string(),
         source,
     })
-}
-
-/// A content that was here is gone or has changed: offer it no more.
-pub(crate) async fn lost(core: &Arc<Core>, content: BlobId) {
-    core.shelf.remove(content);
-    if let Err(error) = core.catalog.commit(vec![Entry::Held(content, None)]).await {
-        tracing::warn!("it could not be noted that {content} is gone: {error}");
-    }
-    if let Err(error) = announce::forget(core, &[content]).await {
-        tracing::debug!("the coordinator will hear later that {content} is gone: {error}");
-    }
-}
-
-/// Puts all that is held on the shelf; what has changed meanwhile is dropped. Blocking.
-pub(crate) fn restore(core: &Core) -> Vec<BlobId> {
-    let held: Vec<Held> = core.catalog.state().held.values().cloned().collect();
-    let mut gone = Vec::new();
-    for held in held {
-        let source = place_of(core, &held.path).and_then(|(place, _)| {
-            skep_store::Source::open(&core.store, &place).map_err(std::io::Error::other)
-        });
-        match source {
-            Ok(source) if source.content() == held.content && source.check_stamps().is_ok() => {
-                let records = records_of(&core.catalog.state(), held.content.id);
-                core.shelf
-                    .put(held.content.id, Body::Whole(Arc::new(source)), records);
-            }
-            _ => gone.push(held.content.id),
-        }
-    }
-    gone
-}
-
-/// The records that a content is held under.
-pub(crate) fn records_of(state: &State, content: BlobId) -> Vec<ShareRecord> {
-    let own = state.published.values().map(|published| &published.record);
-    let others = state
-        .held
-        .get(&content)
-        .into_iter()
-        .flat_map(|held| &held.records);
-    let mine = own.filter_map(|record| record.peek().ok());
-    let theirs = others.filter_map(|record| record.peek().ok());
-    mine.chain(theirs)
-        .filter(|record| record.content.id == content && !record.withdrawn)
-        .collect()
 }
 
 /// The names that mean something, with what they mean.
@@ -262,34 +171,6 @@ pub(crate) fn names(state: &State) -> impl Iterator<Item = (ShareRecord, &Publis
         .values()
         .filter_map(|p| Some((p.record.peek().ok()?, p)));
     opened.filter(|(record, _)| !record.withdrawn)
-}
-
-/// What lies on this machine and is offered to others, by name.
-pub(crate) fn local(core: &Core) -> Vec<ShareLine> {
-    let state = core.catalog.state();
-    let mut lines = Vec::new();
-    for held in state.held.values() {
-        for record in records_of(&state, held.content.id) {
-            let own = record.publisher == core.id();
-            let known = state.pinned.iter().find(|(_, key)| **key == record.publisher);
-            let publisher = if own {
-                core.name().to_string()
-            } else {
-                known.map_or_else(|| record.publisher.short(), |(name, _)| name.to_string())
-            };
-            lines.push(ShareLine {
-                name: record.name.to_string(),
-                id: record.content.id.to_string(),
-                bytes: record.bytes,
-                kind: record.content.kind,
-                publisher,
-                holders: 1,
-                path: Some(held.path.clone()),
-            });
-        }
-    }
-    lines.sort_by(|a, b| (&a.name, &a.publisher).cmp(&(&b.name, &b.publisher)));
-    lines
 }
 
 /// After a move to another network: the same names, said there for the first time.
@@ -396,27 +277,10 @@ async fn keep(
         Entry::Published(record.name.clone(), published),
     ];
     core.catalog.commit(entries).await?;
-    let records = records_of(&core.catalog.state(), id);
+    let records = holdings::records_of(&core.catalog.state(), id);
     core.shelf.put(id, Body::Whole(Arc::new(source)), records);
     if let Some(old) = before.filter(|old| old.content.id != id) {
-        release(core, old.content.id).await?;
-    }
-    Ok(())
-}
-
-/// Stops offering a content that is under no name any more.
-async fn release(core: &Arc<Core>, content: BlobId) -> Result<(), CatalogError> {
-    let records = records_of(&core.catalog.state(), content);
-    if !records.is_empty() {
-        if let Some(item) = core.shelf.item(content) {
-            item.set_records(records);
-        }
-        return Ok(());
-    }
-    core.shelf.remove(content);
-    core.catalog.commit(vec![Entry::Held(content, None)]).await?;
-    if let Err(error) = announce::forget(core, &[content]).await {
-        tracing::debug!("the coordinator will hear later that {content} is gone: {error}");
+        holdings::release(core, old.content.id).await?;
     }
     Ok(())
 }
@@ -437,27 +301,10 @@ fn locate(core: &Core, path: &Path) -> Result<(PathBuf, Place, Kind), ShareError
         source,
     };
     let path = core.world.disk.canonical(path).map_err(failed)?;
-    let (place, kind) = place_of(core, &path).map_err(failed)?;
+    let (place, kind) = holdings::place_of(core, &path).map_err(failed)?;
     match kind {
         Kind::File | Kind::Dir => Ok((path, place, kind)),
         _ => Err(ShareError::NotAFile(path)),
-    }
-}
-
-/// What lies at an absolute path, and what it is. Blocking.
-pub(crate) fn place_of(core: &Core, path: &Path) -> std::io::Result<(Place, Kind)> {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .and_then(|name| RelPath::parse(name).ok());
-    match (path.parent(), name) {
-        (Some(parent), Some(name)) => {
-            let dir = core.world.disk.dir(parent)?;
-            let kind = dir.stat(&name)?.kind;
-            Ok((Place::new(dir, name), kind))
-        }
-        // A folder may be called anything; it is the names in it that travel.
-        _ => Ok((Place::whole(core.world.disk.dir(path)?), Kind::Dir)),
     }
 }
 
@@ -491,7 +338,7 @@ async fn audience(core: &Arc<Core>, to: &[String]) -> Result<Audience, ShareErro
     }
     let mut wanted: BTreeSet<&str> = to.iter().map(String::as_str).collect();
     let mut found = Vec::new();
-    for row in peers(core).await? {
+    for row in listing::peers(core).await? {
         if wanted.remove(row.name.as_str()) {
             found.push(row.peer);
         }
@@ -499,19 +346,5 @@ async fn audience(core: &Arc<Core>, to: &[String]) -> Result<Audience, ShareErro
     match wanted.first() {
         Some(unknown) => Err(ShareError::NoSuchPeer((*unknown).to_owned())),
         None => Ok(Audience::Peers(found)),
-    }
-}
-
-/// All peers of the network.
-pub(crate) async fn peers(core: &Arc<Core>) -> Result<Vec<skep_wire::message::PeerRow>, SessionError> {
-    let mut all = Vec::new();
-    let mut after: Option<PeerName> = None;
-    loop {
-        let page: Peers = core.session.ask(&ListPeers { after }).await?;
-        after = page.peers.last().map(|row| row.name.clone());
-        all.extend(page.peers);
-        if !page.more || after.is_none() {
-            return Ok(all);
-        }
     }
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     core::Core,
-    publish,
+    holdings,
     shelf::{Body, Item},
 };
 
@@ -175,7 +175,7 @@ async fn withdraw(core: Arc<Core>, content: BlobId, error: SourceError, responde
             responder
                 .refuse(Reason::Changed, "the file has changed here")
                 .await;
-            publish::lost(&core, content).await;
+            holdings::lost(&core, content).await;
         }
         SourceError::NotStored(_) => responder.refuse(Reason::NotFound, "this chunk is not here").await,
         error => {

@@ -18,7 +18,9 @@ use tokio::{sync::mpsc, time};
 
 use crate::{
     core::Core,
-    publish::{self, Scanning, ShareError, ToShare},
+    holdings,
+    publish::{self, ShareError, ToShare},
+    scanning::Scanning,
 };
 
 /// How long a folder has to be quiet before it is looked at.
@@ -213,6 +215,6 @@ async fn drop_changed(core: &Arc<Core>) {
     };
     for content in changed {
         tracing::info!("{content} has changed here and is offered no more");
-        publish::lost(&core, content).await;
+        holdings::lost(&core, content).await;
     }
 }

@@ -28,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::types::{ErrorBody, Event, GetRequest, Progress, ShareRequest, UnshareRequest};
-use crate::{Node, publish::Scanning};
+use crate::{Node, scanning::Scanning};
 
 /// The socket's name in the home.
 pub const SOCKET: &str = "api.sock";

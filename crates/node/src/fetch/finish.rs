@@ -14,7 +14,7 @@ use crate::{
     announce,
     api::types::GetDone,
     catalog::{Entry, Held},
-    publish, shelf,
+    holdings, shelf,
 };
 
 pub(crate) async fn finish(
@@ -84,7 +84,7 @@ async fn keep(job: &Arc<Job>, choice: &Choice, source: Arc<Source>) -> Result<()
         records,
     };
     core.catalog.commit(vec![Entry::Held(id, Some(held))]).await?;
-    let records = publish::records_of(&core.catalog.state(), id);
+    let records = holdings::records_of(&core.catalog.state(), id);
     core.shelf.put(id, shelf::Body::Whole(source), records);
     Ok(())
 }

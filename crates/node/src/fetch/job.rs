@@ -371,7 +371,7 @@ pub(crate) async fn donors(core: &Arc<Core>, choice: &Choice, target: &Target) -
         .clone()
         .work
         .call(move || {
-            let place = |path: &std::path::PathBuf| crate::publish::place_of(&core, path).ok();
+            let place = |path: &std::path::PathBuf| crate::holdings::place_of(&core, path).ok();
             paths.iter().filter_map(place).map(|(place, _)| place).collect()
         })
         .await;

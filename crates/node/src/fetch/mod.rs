@@ -29,7 +29,6 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::GetError;
-pub(crate) use self::resolve::find;
 use self::{job::News, wanted::Wanted};
 use crate::{
     api::types::{GetDone, GetRequest, Progress, TransferLine},

@@ -2,17 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use skep_wire::{
-    BlobId, PeerId, PeerName, RelPath, Signed,
-    message::{Find, Listed, Query, Shares},
-    record::ShareRecord,
-};
+use skep_wire::{BlobId, PeerId, PeerName, RelPath, Signed, message::Listed, record::ShareRecord};
 
 use super::{
     error::GetError,
     wanted::{Reading, Wanted},
 };
-use crate::{catalog::Entry, core::Core, publish, session::SessionError};
+use crate::{catalog::Entry, core::Core, listing};
 
 /// The share that is meant.
 pub(crate) struct Choice {
@@ -36,7 +32,7 @@ pub(crate) async fn resolve(core: &Arc<Core>, wanted: &Wanted) -> Result<Choice,
         return Err(GetError::OtherNetwork);
     }
     for reading in &wanted.readings {
-        let found = find(core, reading.query.clone()).await?;
+        let found = listing::find(core, reading.query.clone()).await?;
         if let Some(choice) = choose(&wanted.text, reading, found)? {
             check(core, &choice).await?;
             return Ok(choice);
@@ -48,38 +44,10 @@ pub(crate) async fn resolve(core: &Arc<Core>, wanted: &Wanted) -> Result<Choice,
 /// The key of the only peer to download from, if one was named.
 pub(crate) async fn only_from(core: &Arc<Core>, name: Option<&str>) -> Result<Option<PeerId>, GetError> {
     let Some(name) = name else { return Ok(None) };
-    let rows = publish::peers(core).await?;
+    let rows = listing::peers(core).await?;
     let row = rows.into_iter().find(|row| row.name.as_str() == name);
     row.map(|row| Some(row.peer))
         .ok_or_else(|| GetError::NoSuchPeer(name.to_owned()))
-}
-
-/// All shares that a query finds and whose signatures hold, page by page.
-pub(crate) async fn find(core: &Arc<Core>, query: Query) -> Result<Vec<(ShareRecord, Listed)>, SessionError> {
-    let mut all = Vec::new();
-    let mut after = None;
-    loop {
-        let page: Shares = core
-            .session
-            .ask(&Find {
-                query: query.clone(),
-                after,
-            })
-            .await?;
-        let last = page.shares.last().and_then(|listed| {
-            let record = listed.record.peek().ok()?;
-            Some((listed.publisher.clone(), record.name))
-        });
-        let believed = page
-            .shares
-            .into_iter()
-            .filter_map(|listed| Some((core.trust.open_listed(&listed)?, listed)));
-        all.extend(believed);
-        after = last;
-        if !page.more || after.is_none() {
-            return Ok(all);
-        }
-    }
 }
 
 /// One content may be published by several; several contents under one name are for a person to tell apart.

@@ -28,7 +28,7 @@ use super::{
     holders,
     job::{Body, Job, News},
 };
-use crate::{announce, api::types::Progress, publish, shelf};
+use crate::{announce, api::types::Progress, holdings, shelf};
 
 /// How often progress is told and looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -323,7 +323,7 @@ impl<'a> Pump<'a> {
         if core.shelf.item(id).is_some() {
             return;
         }
-        let mut records = publish::records_of(&core.catalog.state(), id);
+        let mut records = holdings::records_of(&core.catalog.state(), id);
         records.push(record);
         self.offered = Some(
             core.shelf

@@ -1,0 +1,125 @@
+//! The contents on this machine: kept over restarts, offered, and dropped when their files change.
+//!
+//! What is held follows from the catalog; what can be served now is on the shelf.
+
+use std::{path::Path, sync::Arc};
+
+use skep_store::Place;
+use skep_wire::{BlobId, RelPath, record::ShareRecord};
+use skep_world::disk::Kind;
+
+use crate::{
+    announce,
+    api::types::ShareLine,
+    catalog::{CatalogError, Entry, Held, State},
+    core::Core,
+    shelf::Body,
+};
+
+/// A content that was here is gone or has changed: offer it no more.
+pub(crate) async fn lost(core: &Arc<Core>, content: BlobId) {
+    core.shelf.remove(content);
+    if let Err(error) = core.catalog.commit(vec![Entry::Held(content, None)]).await {
+        tracing::warn!("it could not be noted that {content} is gone: {error}");
+    }
+    if let Err(error) = announce::forget(core, &[content]).await {
+        tracing::debug!("the coordinator will hear later that {content} is gone: {error}");
+    }
+}
+
+/// Puts all that is held on the shelf; what has changed meanwhile is dropped. Blocking.
+pub(crate) fn restore(core: &Core) -> Vec<BlobId> {
+    let held: Vec<Held> = core.catalog.state().held.values().cloned().collect();
+    let mut gone = Vec::new();
+    for held in held {
+        let source = place_of(core, &held.path).and_then(|(place, _)| {
+            skep_store::Source::open(&core.store, &place).map_err(std::io::Error::other)
+        });
+        match source {
+            Ok(source) if source.content() == held.content && source.check_stamps().is_ok() => {
+                let records = records_of(&core.catalog.state(), held.content.id);
+                core.shelf
+                    .put(held.content.id, Body::Whole(Arc::new(source)), records);
+            }
+            _ => gone.push(held.content.id),
+        }
+    }
+    gone
+}
+
+/// The records that a content is held under.
+pub(crate) fn records_of(state: &State, content: BlobId) -> Vec<ShareRecord> {
+    let own = state.published.values().map(|published| &published.record);
+    let others = state
+        .held
+        .get(&content)
+        .into_iter()
+        .flat_map(|held| &held.records);
+    let mine = own.filter_map(|record| record.peek().ok());
+    let theirs = others.filter_map(|record| record.peek().ok());
+    mine.chain(theirs)
+        .filter(|record| record.content.id == content && !record.withdrawn)
+        .collect()
+}
+
+/// What lies on this machine and is offered to others, by name.
+pub(crate) fn local(core: &Core) -> Vec<ShareLine> {
+    let state = core.catalog.state();
+    let mut lines = Vec::new();
+    for held in state.held.values() {
+        for record in records_of(&state, held.content.id) {
+            let own = record.publisher == core.id();
+            let known = state.pinned.iter().find(|(_, key)| **key == record.publisher);
+            let publisher = if own {
+                core.name().to_string()
+            } else {
+                known.map_or_else(|| record.publisher.short(), |(name, _)| name.to_string())
+            };
+            lines.push(ShareLine {
+                name: record.name.to_string(),
+                id: record.content.id.to_string(),
+                bytes: record.bytes,
+                kind: record.content.kind,
+                publisher,
+                holders: 1,
+                path: Some(held.path.clone()),
+            });
+        }
+    }
+    lines.sort_by(|a, b| (&a.name, &a.publisher).cmp(&(&b.name, &b.publisher)));
+    lines
+}
+
+/// Stops offering a content that is under no name any more.
+pub(crate) async fn release(core: &Arc<Core>, content: BlobId) -> Result<(), CatalogError> {
+    let records = records_of(&core.catalog.state(), content);
+    if !records.is_empty() {
+        if let Some(item) = core.shelf.item(content) {
+            item.set_records(records);
+        }
+        return Ok(());
+    }
+    core.shelf.remove(content);
+    core.catalog.commit(vec![Entry::Held(content, None)]).await?;
+    if let Err(error) = announce::forget(core, &[content]).await {
+        tracing::debug!("the coordinator will hear later that {content} is gone: {error}");
+    }
+    Ok(())
+}
+
+/// What lies at an absolute path, and what it is. Blocking.
+pub(crate) fn place_of(core: &Core, path: &Path) -> std::io::Result<(Place, Kind)> {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| RelPath::parse(name).ok());
+    match (path.parent(), name) {
+        (Some(parent), Some(name)) => {
+            let dir = core.world.disk.dir(parent)?;
+            let kind = dir.stat(&name)?.kind;
+            Ok((Place::new(dir, name), kind))
+        }
+        // A folder may be called anything; it is the names in it that travel.
+        _ => Ok((Place::whole(core.world.disk.dir(path)?), Kind::Dir)),
+    }
+}
