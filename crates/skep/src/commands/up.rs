@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rand::Rng;
 use skep_node::{Config, Node, api};
 use skep_wire::{PeerName, ticket::Ticket};
 use tokio::net::TcpListener;
@@ -105,7 +104,7 @@ fn no_api(error: std::io::Error) -> Failure {
 /// A new token with each start; only this user can read it.
 async fn open_loopback(home: &Path, at: SocketAddr) -> std::io::Result<(TcpListener, String)> {
     let listener = TcpListener::bind(at).await?;
-    let secret: [u8; 32] = rand::rng().random();
+    let secret = runtime::world().entropy.bytes32();
     let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let path = home.join(api::TOKEN_FILE);
     let _ = std::fs::remove_file(&path);
