@@ -161,8 +161,8 @@ impl Handle {
     /// # Errors
     /// [`Denial`] when the options make no sense, or the coordinator stops meanwhile.
     pub async fn invite(&self, options: InviteOptions) -> Result<Ticket, Denial> {
-        let mut secret = [0; 16];
-        self.0.world.entropy.fill(&mut secret);
+        let mut secret = Secret([0; 16]);
+        self.0.world.entropy.fill(&mut secret.0);
         let command = Command::Invite {
             secret,
             role: options.role,
@@ -175,7 +175,7 @@ impl Handle {
         Ok(Ticket {
             network: self.0.ready.network,
             coordinators: self.0.endpoints.clone(),
-            secret: Secret(secret),
+            secret,
             role: options.role,
             expires_unix_s,
         })

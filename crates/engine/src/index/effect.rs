@@ -132,10 +132,7 @@ impl Denial {
 
 impl From<Denial> for Refused {
     fn from(denial: Denial) -> Self {
-        Self {
-            reason: denial.reason,
-            text: denial.text,
-        }
+        Self::new(denial.reason, &denial.text)
     }
 }
 

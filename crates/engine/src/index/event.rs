@@ -9,6 +9,7 @@ use skep_wire::{
         Lookup, MalformedMessage, Message, Ping, Publish, Revoke,
     },
     record::Role,
+    ticket::Secret,
 };
 use thiserror::Error;
 
@@ -93,8 +94,8 @@ pub enum OrderReply {
 pub enum Command {
     /// Let somebody join.
     Invite {
-        /// The secret of the ticket: 128 random bits. Only its hash is kept.
-        secret: [u8; 16],
+        /// The secret of the ticket. Only its hash is kept.
+        secret: Secret,
         /// The widest role it allows.
         role: Role,
         /// How many keys may join with it.

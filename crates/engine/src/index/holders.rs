@@ -271,6 +271,7 @@ impl Holders {
         let forgotten = doubted.into_iter().map(|no| {
             let content = &mut self.contents[no];
             content.absent.retain(|other| *other != who);
+            content.triples.retain(|known| known.by != who);
             content.id
         });
         forgotten.collect()

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use skep_wire::{Moment, message::Reason};
+use skep_wire::{Moment, message::Reason, ticket::Secret};
 
 use super::{
     Denial, Effects, InvitationRow,
@@ -23,8 +23,8 @@ pub(super) struct Invitations {
 }
 
 /// By what a secret is known here.
-pub(super) fn ticket_hash(secret: &[u8; 16]) -> TicketHash {
-    *blake3::hash(secret).as_bytes()
+pub(super) fn ticket_hash(secret: &Secret) -> TicketHash {
+    *blake3::hash(&secret.0).as_bytes()
 }
 
 impl Invitations {
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_ticket_holds_for_its_uses_and_no_longer() {
         let (mut invitations, mut effects) = (Invitations::new(), Effects::default());
-        let ticket = ticket_hash(&[1; 16]);
+        let ticket = ticket_hash(&Secret([1; 16]));
         invitations
             .add(NOW, ticket, invitation(2, 1010), &mut effects)
             .unwrap();
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_ticket_holds_for_its_time_and_is_then_swept() {
         let (mut invitations, mut effects) = (Invitations::new(), Effects::default());
-        let ticket = ticket_hash(&[1; 16]);
+        let ticket = ticket_hash(&Secret([1; 16]));
         invitations
             .add(NOW, ticket, invitation(2, 1010), &mut effects)
             .unwrap();

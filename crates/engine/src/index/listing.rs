@@ -62,7 +62,7 @@ impl Index {
         let after = list.after.as_ref();
         let mut left = self
             .members
-            .from_name(after)
+            .since(after)
             .filter(|who| Some(&self.members[*who].name) != after);
         let peers = left
             .by_ref()
@@ -95,7 +95,7 @@ impl Index {
             Query::Name { publisher, name } => {
                 let publishers: Box<dyn Iterator<Item = Who>> = match publisher {
                     Some(publisher) => Box::new(self.members.by_name(publisher).into_iter()),
-                    None => self.members.from_name(after.map(|(publisher, _)| publisher)),
+                    None => self.members.since(after.map(|(publisher, _)| publisher)),
                 };
                 Box::new(publishers.filter_map(|who| self.shares.get(who, name)))
             }
@@ -105,7 +105,7 @@ impl Index {
 
     fn all_shares<'a>(&'a self, after: Option<&'a (PeerName, ShareName)>) -> impl Iterator<Item = &'a Share> {
         let (publisher, name) = after.map_or((None, None), |(publisher, name)| (Some(publisher), Some(name)));
-        self.members.from_name(publisher).flat_map(move |who| {
+        self.members.since(publisher).flat_map(move |who| {
             let after = name.filter(|_| publisher == Some(&self.members[who].name));
             self.shares.of(who, after)
         })

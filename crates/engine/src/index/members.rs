@@ -117,7 +117,7 @@ impl Members {
     }
 
     /// Those that belong to the network, ordered by name, from `first` on.
-    pub(super) fn from_name<'a>(&'a self, first: Option<&PeerName>) -> Box<dyn Iterator<Item = Who> + 'a> {
+    pub(super) fn since<'a>(&'a self, first: Option<&PeerName>) -> Box<dyn Iterator<Item = Who> + 'a> {
         let active = |(_, who): (_, &Who)| (self.table[*who].standing == Standing::Active).then_some(*who);
         match first {
             Some(first) => Box::new(self.by_name.range(first.clone()..).filter_map(active)),
@@ -308,8 +308,7 @@ impl Index<Who> for Members {
 
 /// The grant, the name with its length, and the number of holders.
 fn weight(grant: &Signed<Grant>, name: &PeerName) -> usize {
-    let grant = postcard::experimental::serialized_size(grant).expect("grants encode");
-    grant + name.as_str().len() + 1 + 5
+    grant.encode().len() + name.as_str().len() + 1 + 5
 }
 
 fn revoked() -> Denial {

@@ -33,17 +33,31 @@ impl Index {
         let placed = self.shares.place(caller.who, said, record.clone())?;
         if let Placed::New { no, before } = placed {
             effects.set(&Fact::Share(self.members[caller.who].key, name, record));
-            if !withdrawn {
-                self.holders.attach(content, no);
-            }
-            if let Some(before) = before {
-                self.detach(&before, no, effects);
-            }
+            self.means(no, before, (!withdrawn).then_some(content), effects);
         }
         if !withdrawn {
             self.believe_publisher(caller.who, &content, triples, effects);
         }
         Ok(Done {})
+    }
+
+    /// A share means something else from now on.
+    fn means(
+        &mut self,
+        share: ShareNo,
+        before: Option<BlobId>,
+        after: Option<BlobId>,
+        effects: &mut Effects,
+    ) {
+        if before == after {
+            return;
+        }
+        if let Some(after) = after {
+            self.holders.attach(after, share);
+        }
+        if let Some(before) = before {
+            self.detach(&before, share, effects);
+        }
     }
 
     /// A share does not mean this content any more; a content that no share means is forgotten.

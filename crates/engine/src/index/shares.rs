@@ -124,7 +124,7 @@ impl Shares {
         let share = Share {
             publisher,
             name: said.name.clone(),
-            weight: postcard::experimental::serialized_size(&record).expect("records encode"),
+            weight: record.encode().len(),
             record,
             sequence: said.sequence,
             content: (!said.withdrawn).then_some(said.content.id),

@@ -48,6 +48,18 @@ fn a_name_published_again_means_the_new_content_only() {
 }
 
 #[test]
+fn a_name_published_again_with_the_same_content_keeps_its_holders() {
+    let mut net = Net::new();
+    let (mut ada, mut bob) = (net.join(1, "ada"), net.join(2, "bob"));
+    net.publish(&mut ada, "a", blob(1));
+    bob.has.insert(blob(1));
+    net.hold(&bob, &[blob(1)]);
+    net.publish(&mut ada, "a", blob(1));
+    assert_eq!(net.lookup_ids(&ada, blob(1)), [bob.id()]);
+    assert_eq!(net.index.summary().holdings, 2);
+}
+
+#[test]
 fn a_withdrawn_share_is_gone_but_not_that_of_another_publisher() {
     let mut net = Net::new();
     let (mut ada, mut bob) = (net.join(1, "ada"), net.join(2, "bob"));

@@ -21,6 +21,7 @@ use skep_wire::{
         Publish, Query, Question, Reason, Refused, Triple, Welcome,
     },
     record::{Audience, Content, ContentKind, Grant, Role, ShareRecord},
+    ticket::Secret,
 };
 
 use super::*;
@@ -197,7 +198,7 @@ impl Net {
 
     fn invite(&mut self, secret: u8, role: Role, uses: u32) {
         let command = Command::Invite {
-            secret: [secret; 16],
+            secret: Secret([secret; 16]),
             role,
             uses,
             lifetime_s: 600,
@@ -390,7 +391,7 @@ impl Net {
 
 fn join(secret: u8, name: Option<&str>, role: Option<Role>) -> Request {
     Request::Join(Join {
-        secret: skep_wire::ticket::Secret([secret; 16]),
+        secret: Secret([secret; 16]),
         name: name.map(self::name),
         role,
     })
