@@ -78,12 +78,13 @@ pub(crate) struct Slots(Vec<(u32, u64)>);
 impl Slots {
     /// Of all objects' sizes, from object 0 on.
     pub(crate) fn new(sizes: impl IntoIterator<Item = u64>) -> Self {
-        let mut end = 0;
+        let mut end = 0_u64;
         let mut slots = Vec::new();
         for (object, size) in (0..).zip(sizes).filter(|(_, size)| page_count(*size) > 0) {
             slots.push((object, end));
             let last = page_count(size) - 1;
-            end += last * slot_bytes(size, 0) + slot_bytes(size, last);
+            // Sizes may come from a damaged file.
+            end = end.saturating_add(last * slot_bytes(size, 0) + slot_bytes(size, last));
         }
         Self(slots)
     }
@@ -94,9 +95,9 @@ impl Slots {
             page,
         };
         match self.0.binary_search_by_key(&object.number, |slot| slot.0) {
-            Ok(at) if u64::from(page) < page_count(object.size) => {
-                Ok(self.0[at].1 + u64::from(page) * slot_bytes(object.size, 0))
-            }
+            Ok(at) if u64::from(page) < page_count(object.size) => Ok(self.0[at]
+                .1
+                .saturating_add(u64::from(page) * slot_bytes(object.size, 0))),
             _ => Err(none),
         }
     }

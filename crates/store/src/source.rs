@@ -142,9 +142,10 @@ impl Source {
             return Err(none);
         };
         let range = clip(extent_bytes(&extent), first_unit, units, out.len()).ok_or(none)?;
+        let inventory = self.inventory()?;
         let mut done = 0;
         for span in spans(&extent, &range) {
-            self.read_span(&span, &mut out[done..done + span.bytes])?;
+            self.read_span(&inventory, &span, &mut out[done..done + span.bytes])?;
             done += span.bytes;
         }
         Ok(done)
@@ -165,7 +166,9 @@ impl Source {
     /// # Errors
     /// [`SourceError::Outline`]; missing and damaged pages are made again by [`Source::repair_outline`].
     pub fn page(&self, object: u32, page: u32) -> Result<Page, SourceError> {
-        let verified = self.outlines.page(&self.object(object)?, page)?;
+        let verified = self
+            .outlines
+            .page(&self.object(&self.inventory()?, object)?, page)?;
         Ok(verified.page().clone())
     }
 
@@ -230,14 +233,15 @@ impl Source {
     /// # Errors
     /// [`SourceError::Changed`] if the bytes are not those of the content.
     pub fn repair_outline(&self, object: u32, hashing: &Hashing<'_>) -> Result<(), SourceError> {
-        let object = self.object(object)?;
+        let inventory = self.inventory()?;
+        let object = self.object(&inventory, object)?;
         let read = |offset: u64, out: &mut [u8]| {
             let span = Span {
                 object: object.number,
                 offset,
                 bytes: out.len(),
             };
-            self.read_span(&span, out)
+            self.read_span(&inventory, &span, out)
         };
         let outline = hash_chunks(object.size, hashing, read)?;
         if outline.root() != object.id {
@@ -248,7 +252,7 @@ impl Source {
 
     /// The outline of `object`, whole; it has more than one chunk.
     pub(crate) fn outline(&self, object: u32) -> Result<Option<Outline>, SourceError> {
-        let object = self.object(object)?;
+        let object = self.object(&self.inventory()?, object)?;
         let mut leaves = Vec::new();
         for page in pages(object.size) {
             leaves.extend_from_slice(self.outlines.page(&object, page)?.leaves());
@@ -268,15 +272,16 @@ impl Source {
     }
 
     fn check_of(&self, extent: &Extent) -> Result<Check, SourceError> {
+        let inventory = self.inventory()?;
         match extent {
             Extent::Run { objects } => {
                 let blobs = objects
                     .iter()
-                    .map(|(object, len)| Ok((self.object(*object)?.id, *len)));
+                    .map(|(object, len)| Ok((self.object(&inventory, *object)?.id, *len)));
                 Ok(Check::Run(blobs.collect::<Result<_, SourceError>>()?))
             }
             Extent::Piece { object, index, len } => {
-                let (object, index, len) = (self.object(*object)?, *index, *len);
+                let (object, index, len) = (self.object(&inventory, *object)?, *index, *len);
                 Ok(if page_count(object.size) == 0 {
                     Check::Whole { id: object.id, len }
                 } else {
@@ -287,12 +292,12 @@ impl Source {
         }
     }
 
-    fn object(&self, number: u32) -> Result<Object, SourceError> {
+    fn object(&self, inventory: &Inventory, number: u32) -> Result<Object, SourceError> {
         let Content { id, size, .. } = self.header.content;
         if number == 0 {
             return Ok(Object { number, id, size });
         }
-        let item = self.item(number)?;
+        let item = self.item(inventory, number)?;
         Ok(Object {
             number,
             id: item.id,
@@ -300,12 +305,12 @@ impl Source {
         })
     }
 
-    fn item(&self, object: u32) -> Result<Item, SourceError> {
+    fn item(&self, inventory: &Inventory, object: u32) -> Result<Item, SourceError> {
         let number = object
             .checked_sub(self.first_object())
             .filter(|number| *number < self.header.items);
         let none = OutlineError::NoSuchPage { object, page: 0 };
-        Ok(self.inventory()?.item(number.ok_or(none)?)?)
+        Ok(inventory.item(number.ok_or(none)?)?)
     }
 
     fn inventory(&self) -> Result<Inventory, io::Error> {
@@ -318,11 +323,11 @@ impl Source {
         Ok(inventory)
     }
 
-    fn read_span(&self, span: &Span, out: &mut [u8]) -> Result<(), SourceError> {
+    fn read_span(&self, inventory: &Inventory, span: &Span, out: &mut [u8]) -> Result<(), SourceError> {
         if span.object < self.first_object() {
             return Ok(self.manifest()?.read_exact_at(span.offset, out)?);
         }
-        let item = self.item(span.object)?;
+        let item = self.item(inventory, span.object)?;
         let file = self.file(span.object, &item)?;
         let result = self.read_stamped(&item, &*file, span.offset, out);
         if result.is_err() {

@@ -25,7 +25,8 @@ use crate::{
     stamp::Stamp,
 };
 
-/// Up to so many files are synced one by one; more, all at once with whatever else is not yet on that disk.
+/// Up to so many files are synced one by one, which makes their bytes durable, but not that they are
+/// executable; more, all at once with whatever else is not yet on that disk.
 const SYNC_SINGLY: usize = 64;
 
 impl Partial {
@@ -127,7 +128,7 @@ impl Partial {
         let Some(manifest) = self.manifest() else {
             return Ok(dir.open(hidden, Open::Write)?.sync()?);
         };
-        if manifest.entries().len() > SYNC_SINGLY {
+        if manifest.entries().len() > SYNC_SINGLY || manifest.files().any(|file| file.executable) {
             return Ok(dir.sync_tree(Some(hidden))?);
         }
         hashing.each(manifest.files(), |file, _| {
