@@ -234,15 +234,7 @@ async fn carry_out(link: &Link, body: Order) -> OrderReply {
 
 async fn respond(responder: Responder, reply: Reply) {
     match reply {
-        Reply::Done(body) => responder.reply(&body).await,
         Reply::Refused(body) => responder.refuse(body.reason, &body.text).await,
-        Reply::Joined(body) => responder.reply(&body).await,
-        Reply::Welcome(body) => responder.reply(&body).await,
-        Reply::HeartbeatSeen(body) => responder.reply(&body).await,
-        Reply::Questions(body) => responder.reply(&body).await,
-        Reply::Verdicts(body) => responder.reply(&body).await,
-        Reply::Holders(body) => responder.reply(&body).await,
-        Reply::Shares(body) => responder.reply(&body).await,
-        Reply::Peers(body) => responder.reply(&body).await,
+        reply => responder.reply_encoded(reply.kind(), reply.encode()).await,
     }
 }

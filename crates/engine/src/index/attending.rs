@@ -33,7 +33,7 @@ impl Index {
         self.come(now, who);
         let holdings_known = self.reconcile(who, &attend.holdings, effects);
         let address = self.address(session, &attend);
-        if let Some(address) = self.attendance.listens(who, address) {
+        if let Some(address) = self.attendance.listens(who, &self.members[who], address) {
             effects.outputs.push(Output::DialBack { session, address });
         }
         let profile = Profile {
@@ -86,7 +86,7 @@ impl Index {
     pub(super) fn dialed_back(&mut self, session: SessionId, reached: bool) {
         let who = self.sessions.get(session).and_then(|session| session.who);
         if let Some(who) = who.filter(|who| self.attendance[*who].session == Some(session)) {
-            self.attendance.dialed_back(who, reached);
+            self.attendance.dialed_back(who, &self.members[who], reached);
         }
     }
 
@@ -97,12 +97,11 @@ impl Index {
         introduce: &Introduce,
         effects: &mut Effects,
     ) -> Result<Done, Denial> {
-        let card = &self.attendance[caller.who].card;
-        let Some(address) = card.address.clone() else {
+        let Some(address) = self.attendance[caller.who].proven_address().cloned() else {
             let text = "nobody can dial you, so nobody can be asked to";
             return Err(Denial::new(Reason::BadRequest, text));
         };
-        let peer = card.peer;
+        let peer = self.members[caller.who].key;
         let session = self.session_of(&introduce.peer).ok_or_else(|| {
             let text = "that peer is not online";
             Denial::new(Reason::NotFound, text)

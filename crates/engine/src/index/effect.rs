@@ -3,14 +3,15 @@
 use skep_wire::{
     Signed,
     message::{
-        Dial, Done, Endpoint, HeartbeatSeen, Holders, Joined, Message, NewRevocations, Peers, Questions,
-        Reason, Refused, Shares, Verdicts, WantTriples, Welcome,
+        Dial, Done, Endpoint, HeartbeatSeen, Joined, Message, NewRevocations, Peers, Questions, Reason,
+        Refused, Shares, Verdicts, WantTriples, Welcome,
     },
     record::{Revocations, Role},
 };
 use thiserror::Error;
 
 use super::{
+    cards::HandedOut,
     event::{CallId, OrderId, SessionId},
     facts::{Fact, Key},
 };
@@ -155,7 +156,7 @@ macro_rules! bodies {
 
             /// The body of its message.
             #[must_use]
-            pub fn encode(&self) -> Vec<u8> {
+            pub fn encode(self) -> Vec<u8> {
                 match self {
                     $(Self::$name(message) => message.encode(),)*
                 }
@@ -188,7 +189,7 @@ bodies! {
         /// What was not proven.
         Verdicts,
         /// Who has it.
-        Holders,
+        HandedOut,
         /// The shares.
         Shares,
         /// The peers.

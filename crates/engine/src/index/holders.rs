@@ -3,7 +3,11 @@
 //! Only verified holders come in here; [`super::claims`] verifies them. Of each content those who
 //! are online form a queue, least recently handed out first, which is rotated and never sorted.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    hash::{BuildHasher, DefaultHasher, Hasher},
+    ops::Index,
+};
 
 use rand::{Rng, rngs::StdRng};
 use skep_wire::{BlobId, message::Triple};
@@ -71,19 +75,33 @@ pub(super) enum Tie {
     None,
 }
 
+/// Hashes that peers cannot make collide, and that are the same for the same key.
+struct Keyed(u64);
+
+impl BuildHasher for Keyed {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
+    }
+}
+
 /// All contents and their holders.
 pub(super) struct Holders {
     contents: Table<Content>,
-    by_id: BTreeMap<BlobId, ContentNo>,
+    /// Only ever asked for one id: its order must not be seen.
+    by_id: HashMap<BlobId, ContentNo, Keyed>,
     /// By number of the member.
     held: Vec<Held>,
 }
 
 impl Holders {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(hash_key: u64) -> Self {
         Self {
             contents: Table::new(),
-            by_id: BTreeMap::new(),
+            by_id: HashMap::with_hasher(Keyed(hash_key)),
             held: Vec::new(),
         }
     }
@@ -103,7 +121,8 @@ impl Holders {
         self.by_id.get(id).map(|no| &self.contents[*no])
     }
 
-    fn no(&self, id: &BlobId) -> Option<ContentNo> {
+    /// The number of a content that is shared.
+    pub(super) fn no(&self, id: &BlobId) -> Option<ContentNo> {
         self.by_id.get(id).copied()
     }
 
@@ -279,10 +298,7 @@ impl Holders {
 
     /// At most [`HANDED_OUT`] holders that are online, without the asker: those of all of it, then
     /// those of a part, each least recently handed out first. They go to the end of their queue.
-    pub(super) fn hand_out(&mut self, id: &BlobId, asker: Who, each: &mut impl FnMut(Who, bool)) {
-        let Some(no) = self.no(id) else {
-            return;
-        };
+    pub(super) fn hand_out(&mut self, no: ContentNo, asker: Who, mut each: impl FnMut(Who, bool)) {
         let content = &mut self.contents[no];
         let room = rotate(&mut content.complete, asker, HANDED_OUT, |who| each(who, true));
         rotate(&mut content.partial, asker, room, |who| each(who, false));
@@ -327,6 +343,14 @@ impl Holders {
     }
 }
 
+impl Index<ContentNo> for Holders {
+    type Output = Content;
+
+    fn index(&self, no: ContentNo) -> &Content {
+        &self.contents[no]
+    }
+}
+
 impl Content {
     fn new(id: BlobId) -> Self {
         Self {
@@ -342,6 +366,11 @@ impl Content {
     /// How many that are online have all of it.
     pub(super) fn online(&self) -> usize {
         self.complete.len()
+    }
+
+    /// How many a lookup hands out at most.
+    pub(super) fn on_offer(&self) -> usize {
+        HANDED_OUT.min(self.complete.len() + self.partial.len())
     }
 
     /// Whether anybody, there or not, has proven to have all of it.

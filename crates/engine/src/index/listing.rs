@@ -4,10 +4,10 @@
 
 use skep_wire::{
     BlobId, Moment, PeerName, ShareName,
-    message::{Find, Holders, ListPeers, Listed, Lookup, Message, PeerRow, Peers, Query, Reason, Shares},
+    message::{Find, ListPeers, Listed, Lookup, Message, PeerRow, Peers, Query, Reason, Shares},
 };
 
-use super::{Caller, Denial, Index, holders::HANDED_OUT, members::Who, shares::Share};
+use super::{Caller, Denial, HandedOut, Index, holders::Content, members::Who, shares::Share};
 
 /// The most shares on a page.
 const PAGE_SHARES: usize = 200;
@@ -26,20 +26,18 @@ const MAX_WORD_BYTES: usize = 255;
 
 impl Index {
     /// Who has this? Only for those who may see some share of it.
-    pub(super) fn lookup(&mut self, caller: Caller, lookup: &Lookup) -> Result<Holders, Denial> {
-        if !self.may_see(caller.who, &lookup.content) {
+    pub(super) fn lookup(&mut self, caller: Caller, lookup: &Lookup) -> Result<HandedOut, Denial> {
+        let known = self.holders.no(&lookup.content);
+        let visible = known.filter(|no| self.is_for(caller.who, &self.holders[*no]));
+        let no = visible.ok_or_else(|| {
             let text = "nothing with this id is shared with you";
-            return Err(Denial::new(Reason::NotFound, text));
-        }
-        let mut holders = Vec::with_capacity(HANDED_OUT.min(self.count_holders(&lookup.content)));
-        let attendance = &self.attendance;
-        self.holders
-            .hand_out(&lookup.content, caller.who, &mut |who, complete| {
-                let mut card = attendance[who].card.clone();
-                card.complete = complete;
-                holders.push(card);
-            });
-        Ok(Holders { holders })
+            Denial::new(Reason::NotFound, text)
+        })?;
+        let mut handed_out = HandedOut::with_room(self.holders[no].on_offer());
+        self.holders.hand_out(no, caller.who, |who, complete| {
+            handed_out.push(self.attendance.card(who), complete);
+        });
+        Ok(handed_out)
     }
 
     /// Which shares are there?
@@ -75,13 +73,16 @@ impl Index {
 
     /// Whether some share of this content is for the member.
     pub(super) fn may_see(&self, who: Who, content: &BlobId) -> bool {
-        self.holders.find(content).is_some_and(|content| {
-            let key = &self.members[who].key;
-            content
-                .shares
-                .iter()
-                .any(|share| self.shares[*share].is_for(who, key))
-        })
+        let known = self.holders.find(content);
+        known.is_some_and(|content| self.is_for(who, content))
+    }
+
+    fn is_for(&self, who: Who, content: &Content) -> bool {
+        let key = &self.members[who].key;
+        content
+            .shares
+            .iter()
+            .any(|share| self.shares[*share].is_for(who, key))
     }
 
     /// Those who can be meant, ordered by publisher and name, from the publisher of `after` on.

@@ -5,6 +5,7 @@
 //! clocks, connections and the ledger. Contents and backups are not seen here, only ids and sizes.
 
 mod attending;
+mod cards;
 mod claims;
 mod effect;
 mod event;
@@ -25,9 +26,10 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+pub use cards::HandedOut;
 pub use effect::{Change, CommandReply, Denial, Effects, InvitationRow, Order, Output, Reply};
 pub use event::{CallId, Command, Event, OrderId, OrderReply, Request, RequestError, SessionId};
-use rand::{SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use skep_wire::{
     Moment, Signed, SigningKey,
     message::{Done, Reason},
@@ -111,17 +113,18 @@ struct Caller {
 impl Index {
     /// The index of a new network.
     ///
-    /// `seed` decides which holders are sampled; peers must not be able to guess it.
+    /// `seed` decides what is sampled, and how ids are hashed; peers must not be able to guess it.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
         Self {
-            rng: StdRng::from_seed(seed),
             sessions: Sessions::new(),
             members: Members::new(Arc::clone(&config.network_key), config.max_peers),
             invitations: Invitations::new(),
             attendance: Attendance::new(config.heartbeat, config.failed_after),
             shares: Shares::new(),
-            holders: Holders::new(),
+            holders: Holders::new(rng.random()),
+            rng,
             claims: Claims::default(),
             leftovers: Vec::new(),
             config,

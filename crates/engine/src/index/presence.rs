@@ -8,11 +8,12 @@ use std::{
 
 use skep_wire::{
     Moment,
-    message::{Endpoint, Holder, Presence},
+    message::{Endpoint, Presence},
 };
 
 use super::{
     SessionId,
+    cards::Card,
     facts::Profile,
     members::{Member, Who},
 };
@@ -30,13 +31,18 @@ pub(super) struct Whereabouts {
     pub(super) address: Option<Endpoint>,
     /// Whether it could be dialled there.
     pub(super) reachable: Option<bool>,
-    /// The member as others are told of it: a holder with an address once it was reached there.
-    pub(super) card: Holder,
     online: bool,
     /// When it was last heard from; if it is offline, since when.
     heard: Moment,
     /// Its entry in [`Attendance::due`].
     due: Duration,
+}
+
+impl Whereabouts {
+    /// Where the member was reached.
+    pub(super) fn proven_address(&self) -> Option<&Endpoint> {
+        self.address.as_ref().filter(|_| self.reachable == Some(true))
+    }
 }
 
 /// The whereabouts of all members.
@@ -45,6 +51,8 @@ pub(super) struct Attendance {
     failed_after: Duration,
     /// By number of the member; members come in order and are never removed.
     rows: Vec<Whereabouts>,
+    /// Beside the rows, so that lookups touch little memory.
+    cards: Vec<Card>,
     /// When to look after each peer that is online. Its heartbeats do not move the entry: an entry
     /// that comes up too early is put off then.
     due: BTreeSet<(Duration, Who)>,
@@ -56,28 +64,23 @@ impl Attendance {
             heartbeat,
             failed_after,
             rows: Vec::new(),
+            cards: Vec::new(),
             due: BTreeSet::new(),
         }
     }
 
     /// Adds the next member, offline as of now.
     pub(super) fn add(&mut self, now: Moment, member: &Member) {
-        let card = Holder {
-            peer: member.key,
-            name: member.name.clone(),
-            address: None,
-            complete: true,
-        };
         self.rows.push(Whereabouts {
             profile: None,
             session: None,
             address: None,
             reachable: None,
-            card,
             online: false,
             heard: now,
             due: Duration::ZERO,
         });
+        self.cards.push(Card::new(member.key, &member.name, None));
     }
 
     pub(super) fn online(&self) -> usize {
@@ -124,8 +127,8 @@ impl Attendance {
     /// The member left: what it said of itself means nothing any more.
     pub(super) fn forget(&mut self, who: Who) {
         let row = &mut self[who];
-        (row.profile, row.session, row.reachable) = (None, None, None);
-        (row.address, row.card.address) = (None, None);
+        (row.profile, row.session) = (None, None);
+        (row.address, row.reachable) = (None, None);
     }
 
     /// Those that have been silent for too long. They are still online: the caller sees them off.
@@ -147,22 +150,35 @@ impl Attendance {
     }
 
     /// The member was dialled back.
-    pub(super) fn dialed_back(&mut self, who: Who, reached: bool) {
-        let row = &mut self[who];
-        row.reachable = Some(reached);
-        row.card.address = row.address.clone().filter(|_| reached);
+    pub(super) fn dialed_back(&mut self, who: Who, member: &Member, reached: bool) {
+        self[who].reachable = Some(reached);
+        self.draw_card(who, member);
     }
 
     /// The member says where it listens, if anywhere. Returns what is to be dialled to find out.
-    pub(super) fn listens(&mut self, who: Who, address: Option<Endpoint>) -> Option<Endpoint> {
+    pub(super) fn listens(
+        &mut self,
+        who: Who,
+        member: &Member,
+        address: Option<Endpoint>,
+    ) -> Option<Endpoint> {
         let row = &mut self[who];
         if row.address == address && row.reachable.is_some() {
             return None;
         }
         row.reachable = if address.is_some() { None } else { Some(false) };
-        row.card.address = None;
         row.address.clone_from(&address);
+        self.draw_card(who, member);
         address
+    }
+
+    /// The member as others are told of it.
+    pub(super) fn card(&self, who: Who) -> &Card {
+        &self.cards[who.index()]
+    }
+
+    fn draw_card(&mut self, who: Who, member: &Member) {
+        self.cards[who.index()] = Card::new(member.key, &member.name, self[who].proven_address());
     }
 
     /// How a member is listed: its presence, and when it was last heard from.

@@ -107,6 +107,12 @@ impl Responder {
         self.end_with(Frame::new(self.answer_id, message)).await;
     }
 
+    /// Answers with a body that is encoded already, under the limit of its type.
+    pub async fn reply_encoded(mut self, kind: u16, body: Vec<u8>) {
+        let request = self.answer_id;
+        self.end_with(Frame { kind, request, body }).await;
+    }
+
     /// Denies. `text` is cut at 512 bytes. Also right after some [`Responder::segments`].
     pub async fn refuse(mut self, reason: Reason, text: &str) {
         self.end_with(Frame::refusal(self.answer_id, reason, text)).await;

@@ -17,8 +17,8 @@ use std::{
 use skep_wire::{
     BlobId, Moment, NetworkId, PeerId, PeerName, ShareName, Signed, SigningKey,
     message::{
-        Answer, Answers, Attend, Deposit, Find, Hello, Hold, Holder, Holding, Join, Lane, Listed, Lookup,
-        Publish, Query, Question, Reason, Refused, Triple, Welcome,
+        Answer, Answers, Attend, Deposit, Find, Hello, Hold, Holder, Holders, Holding, Join, Lane, Listed,
+        Lookup, Message, Publish, Query, Question, Reason, Refused, Triple, Welcome,
     },
     record::{Audience, Content, ContentKind, Grant, Role, ShareRecord},
     ticket::Secret,
@@ -332,7 +332,7 @@ impl Net {
 
     fn lookup(&mut self, peer: &Peer, content: BlobId) -> Vec<Holder> {
         match self.ask(peer, Request::Lookup(Lookup { content })) {
-            Reply::Holders(holders) => holders.holders,
+            Reply::HandedOut(holders) => Holders::decode(&holders.encode()).unwrap().holders,
             other => panic!("{other:?}"),
         }
     }

@@ -80,11 +80,15 @@ impl Simulation {
     }
 
     fn look(&mut self, at: usize, content: BlobId) {
-        let Reply::Holders(given) = self.net.ask(&self.peers[at], Request::Lookup(Lookup { content })) else {
+        let Reply::HandedOut(given) = self.net.ask(&self.peers[at], Request::Lookup(Lookup { content }))
+        else {
             return;
         };
-        assert!(given.holders.len() <= 50);
-        for holder in &given.holders {
+        let body = given.encode();
+        self.trace.update(&body);
+        let given = Holders::decode(&body).unwrap().holders;
+        assert!(given.len() <= 50);
+        for holder in &given {
             let index = self
                 .peers
                 .iter()
@@ -98,7 +102,6 @@ impl Simulation {
             );
             assert_ne!(index, at);
         }
-        self.trace.update(&Reply::Holders(given).encode());
     }
 
     fn come(&mut self, at: usize) {
