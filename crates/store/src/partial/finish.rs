@@ -53,11 +53,11 @@ impl Partial {
         }
     }
 
-    /// Removes all that was written, and nothing else.
+    /// Removes all that was written, and nothing else. Nothing can be put after that.
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub fn abandon(self) -> Result<(), PartialError> {
+    pub fn abandon(&self) -> Result<(), PartialError> {
         self.scope.forget_all();
         let dir = self.place.dir();
         replace::put_back(&**dir, &self.target, self.place.name()?, &self.label())?;
