@@ -18,7 +18,7 @@ mod write;
 use std::{
     collections::BTreeSet,
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicBool},
 };
 
 use roaring::{RoaringBitmap, RoaringTreemap};
@@ -59,6 +59,10 @@ pub struct Partial {
     written: Condvar,
     /// Objects whose file was made.
     made: Mutex<RoaringBitmap>,
+    /// Objects over one chunk that were written to since they were last synced.
+    unflushed: Mutex<RoaringBitmap>,
+    /// A sync has failed: nothing here is known to be durable.
+    failed: AtomicBool,
     scope: Scope,
 }
 

@@ -150,9 +150,6 @@ pub trait File: Send + Sync {
     fn reserve(&self, size: u64) -> io::Result<()>;
     /// Makes contents and length durable.
     fn sync(&self) -> io::Result<()>;
-    /// Starts writing to disk what was written between `offset` and `offset + bytes`, without waiting; a
-    /// hint, best given for some mebibytes at a time.
-    fn start_writeback(&self, offset: u64, bytes: u64);
     /// What is known of it.
     fn stat(&self) -> io::Result<Stat>;
 }

@@ -62,6 +62,11 @@ pub(crate) enum News {
     },
     /// A chunk is on disk.
     Stored { chunk: u64, bytes: BytesMut },
+    /// What was written so far is durable, or will never be.
+    Flushed {
+        /// Whether the disk took it.
+        result: Result<(), PartialError>,
+    },
     /// A chunk is not what it should be.
     Bad { peer: PeerId, chunk: u64 },
     /// A chunk could not be stored.
@@ -287,6 +292,13 @@ impl Job {
             }
         };
         self.core.world.work.call(work).await
+    }
+
+    /// Makes what was written so far durable.
+    pub(crate) async fn flush(self: Arc<Self>, partial: Arc<Partial>) -> News {
+        News::Flushed {
+            result: self.core.world.work.call(move || partial.flush()).await,
+        }
     }
 
     fn buffer(&self) -> BytesMut {

@@ -32,6 +32,8 @@ use crate::{announce, api::types::Progress, holdings, shelf};
 
 /// How often progress is told and looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// Bytes that are stored before they are made durable along the way.
+const FLUSH_BYTES: u64 = 64 << 20;
 /// How long a full disk is left alone before the next try.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -97,6 +99,8 @@ struct Pump<'a> {
     connected: BTreeMap<PeerId, Connected>,
     /// Why holders could not be used, for the error if nobody is left.
     unusable: BTreeMap<PeerId, String>,
+    /// Bytes stored since the last flush began; none while one is running.
+    unflushed: Option<u64>,
     /// On the shelf once there is something to offer.
     offered: Option<Arc<shelf::Item>>,
     moved: Moved,
@@ -126,6 +130,7 @@ impl<'a> Pump<'a> {
             under_way: BTreeMap::new(),
             connected: BTreeMap::new(),
             unusable: BTreeMap::new(),
+            unflushed: Some(0),
             offered: None,
             moved: Moved::default(),
         }
@@ -251,9 +256,14 @@ impl<'a> Pump<'a> {
                 gone,
             } => self.failed(now, peer, chunk, failure, gone),
             News::Stored { chunk, bytes } => {
-                self.job.give_back(bytes);
                 self.swarm.handle_stored(now, chunk);
+                self.flush(bytes.len() as u64);
+                self.job.give_back(bytes);
                 self.offer();
+            }
+            News::Flushed { result } => {
+                result.map_err(|error| self.job.error(error))?;
+                self.unflushed = Some(0);
             }
             News::Bad { peer, chunk } => {
                 tracing::warn!(
@@ -307,6 +317,18 @@ impl<'a> Pump<'a> {
         self.swarm.handle_not_stored(now, chunk);
         time::sleep(FULL_PAUSE).await;
         Ok(())
+    }
+
+    /// Keeps the disk busy along the way, so that little is left to the end.
+    fn flush(&mut self, stored: u64) {
+        let Some(unflushed) = &mut self.unflushed else {
+            return;
+        };
+        *unflushed += stored;
+        if *unflushed >= FLUSH_BYTES {
+            self.unflushed = None;
+            self.tasks.spawn(self.job.clone().flush(self.partial.clone()));
+        }
     }
 
     /// Offers what is here to others while the rest is still coming.

@@ -1,6 +1,6 @@
 //! The end of a download: durable first, then the target's name; or nothing left of it.
 
-use std::io;
+use std::{io, sync::atomic::Ordering};
 
 use skep_wire::{
     RelPath,
@@ -72,7 +72,7 @@ impl Partial {
     fn check_whole(&self) -> Result<(), PartialError> {
         let all = self.layout().chunks();
         let missing = all - self.chunks().stored.len().min(all);
-        if missing > 0 || !self.is_whole() {
+        if missing > 0 || !self.is_whole() || self.failed.load(Ordering::Acquire) {
             return Err(PartialError::Incomplete { missing });
         }
         Ok(())
@@ -144,7 +144,7 @@ impl Partial {
 
     /// After a failed sync the system may take bytes for written that are not, and would say so at the
     /// next: all has to be written again.
-    fn spoil(&self, hidden: &RelPath, error: PartialError) -> Result<(), PartialError> {
+    pub(super) fn spoil(&self, hidden: &RelPath, error: PartialError) -> Result<(), PartialError> {
         if matches!(error, PartialError::Stopped(_)) {
             return Err(error);
         }

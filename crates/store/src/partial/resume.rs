@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io,
-    sync::{Arc, Condvar, Mutex, RwLock},
+    sync::{Arc, Condvar, Mutex, RwLock, atomic::AtomicBool},
 };
 
 use roaring::{RoaringBitmap, RoaringTreemap};
@@ -78,6 +78,8 @@ fn new(home: &Arc<Home>, place: &Place, target: Target, hint: Hint, label: Label
             writing: BTreeSet::new(),
         }),
         written: Condvar::new(),
+        unflushed: Mutex::default(),
+        failed: AtomicBool::new(false),
         made: Mutex::new(RoaringBitmap::new()),
         scope: home.files().scope(),
     }

@@ -2,9 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
 };
 
+use roaring::RoaringBitmap;
 use skep_wire::{CHUNK_BYTES, RelPath, chunk::chunk_count, layout::Extent, record::ContentKind};
 use skep_world::{File, disk::Open};
 
@@ -20,9 +21,6 @@ use crate::{
     place::Spot,
     source::SourceError,
 };
-
-/// Chunks of a file that are handed to the disk together.
-const WRITEBACK_CHUNKS: u64 = 8;
 
 impl Partial {
     /// Reads a stored chunk, as [`crate::Source::read`] does.
@@ -76,27 +74,7 @@ impl Partial {
         }
         drop(chunks);
         self.written.notify_all();
-        if result.is_ok() {
-            self.start_writeback(number);
-        }
         result
-    }
-
-    /// Lets the system write what is complete, some chunks at a time, so that little is left to the end.
-    fn start_writeback(&self, number: u64) {
-        let body = self.body();
-        let Some(Extent::Piece { object, index, .. }) = body.layout.extent(number) else {
-            return;
-        };
-        let of = body.layout.object_chunks(object);
-        let first = number - index % WRITEBACK_CHUNKS;
-        let range = first..of.end.min(first + WRITEBACK_CHUNKS);
-        let bytes = (range.end - range.start) * CHUNK_BYTES;
-        if self.chunks().stored.range_cardinality(range.clone()) == range.end - range.start
-            && let Ok(file) = self.large_file(object)
-        {
-            file.start_writeback((first - of.start) * CHUNK_BYTES, bytes);
-        }
     }
 
     /// Makes `number` ours to write; false if it is stored already.
@@ -141,7 +119,34 @@ impl Partial {
             // The last chunk has verified: the size is true, and worth its room on the disk.
             file.reserve(size)?;
         }
-        Ok(file.write_at(index * CHUNK_BYTES, bytes)?)
+        file.write_at(index * CHUNK_BYTES, bytes)?;
+        self.unflushed().insert(object);
+        Ok(())
+    }
+
+    /// Makes what was written of large files durable, so that little is left for [`Partial::finish`].
+    /// May run beside [`Partial::put`], now and then.
+    ///
+    /// # Errors
+    /// When the disk failed. What it has lost is not known: this download cannot be finished, and the
+    /// next [`Partial::open`] begins anew.
+    pub fn flush(&self) -> Result<(), PartialError> {
+        let objects = std::mem::take(&mut *self.unflushed());
+        for object in objects {
+            let synced = self.large_file(object).and_then(|file| Ok(file.sync()?));
+            if let Err(error) = synced {
+                // A system reports such a failure once: nobody may take the next sync for an answer.
+                self.failed.store(true, Ordering::Release);
+                let hidden = self.check_hidden()?;
+                self.scope.forget_all();
+                return self.spoil(&hidden, error);
+            }
+        }
+        Ok(())
+    }
+
+    fn unflushed(&self) -> MutexGuard<'_, RoaringBitmap> {
+        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_run(&self, objects: &[(u32, u32)], mut bytes: &[u8]) -> Result<(), PartialError> {

@@ -1,8 +1,8 @@
 //! An open file of this machine.
 
-use std::{fs, io, num::NonZeroU64, os::unix::fs::FileExt};
+use std::{fs, io, os::unix::fs::FileExt};
 
-use rustix::fs::{Advice, FileType, Mode, fadvise, fstat};
+use rustix::fs::{FileType, Mode, fstat};
 
 use crate::disk::{Kind, Stat};
 
@@ -28,12 +28,6 @@ impl crate::File for File {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
-    }
-
-    fn start_writeback(&self, offset: u64, bytes: u64) {
-        // On Linux this advice starts writing what is dirty and keeps it cached until it is
-        // written. Advice that is not taken costs nothing but time later.
-        let _ = NonZeroU64::new(bytes).map(|bytes| fadvise(&self.0, offset, Some(bytes), Advice::DontNeed));
     }
 
     fn stat(&self) -> io::Result<Stat> {

@@ -363,8 +363,6 @@ impl crate::File for File {
         }
     }
 
-    fn start_writeback(&self, _: u64, _: u64) {}
-
     fn stat(&self) -> io::Result<Stat> {
         let state = self.begin("stat_file", 0, 0)?;
         state.stat(self.handle.ino)
