@@ -18,6 +18,7 @@ use skep_world::World;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    buffers::Buffers,
     catalog::{Catalog, Entry, Membership},
     config::Config,
     fetch::Downloads,
@@ -47,6 +48,7 @@ pub(crate) struct Core {
     pub(crate) downloads: Downloads,
     pub(crate) up: RateLimit,
     pub(crate) down: RateLimit,
+    pub(crate) buffers: Buffers,
     pub(crate) served_bytes: AtomicU64,
     /// Everything that runs in the background belongs to this and ends with `cancel`.
     pub(crate) tasks: TaskTracker,

@@ -8,6 +8,7 @@
 
 mod announce;
 pub mod api;
+mod buffers;
 pub mod catalog;
 pub mod config;
 mod core;

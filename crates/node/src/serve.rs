@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use skep_net::{Inbox, Incoming, Link, Responder};
 use skep_store::source::SourceError;
 use skep_wire::{
@@ -153,13 +153,13 @@ async fn read_units(
     bytes: usize,
 ) -> Result<Bytes, SourceError> {
     let item = item.clone();
+    let mut out = core.buffers.take(bytes);
     core.world
         .work
         .call(move || {
-            let mut out = BytesMut::zeroed(bytes);
-            let read = item.body.read(chunk, unit, units, &mut out)?;
+            let read = item.body.read(chunk, unit, units, out.as_mut())?;
             if read == bytes {
-                Ok(out.freeze())
+                Ok(Bytes::from_owner(out))
             } else {
                 Err(SourceError::NoSuchChunk(chunk))
             }

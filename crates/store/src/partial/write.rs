@@ -119,8 +119,10 @@ impl Partial {
             // The last chunk has verified: the size is true, and worth its room on the disk.
             file.reserve(size)?;
         }
+        // The kernel lets one writer into a file at a time, and the others spin: they rather sleep here.
+        let mut unflushed = self.unflushed();
         file.write_at(index * CHUNK_BYTES, bytes)?;
-        self.unflushed().insert(object);
+        unflushed.insert(object);
         Ok(())
     }
 
