@@ -19,11 +19,13 @@ use super::{
 /// What the caller is to do. It appends up; the caller empties it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Facts to be committed, in this order, all or none.
+    /// Facts to be committed, in this order. If a ledger takes fewer at once they may be committed in
+    /// parts: a restore takes the removals of which the last are missing for what they are.
     pub changes: Vec<Change>,
     /// To be done in this order, and only after the changes are durable.
     ///
-    /// What comes out together with no changes may leave at once, even past outputs that wait.
+    /// What comes out together with no changes may leave at once, even past outputs that wait; but
+    /// not what says that something is done, which may be about changes that are not durable yet.
     pub outputs: Vec<Output>,
 }
 

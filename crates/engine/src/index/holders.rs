@@ -412,3 +412,123 @@ fn rotate(queue: &mut VecDeque<Who>, asker: Who, room: usize, mut each: impl FnM
     queue.rotate_left(turn);
     left
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    const ID: BlobId = BlobId([1; 32]);
+    const NOBODY: u32 = 1000;
+
+    /// One content and so many members, who are online and have all of it, the first listed first.
+    fn holders(members: u32) -> Holders {
+        let mut holders = Holders::new(7);
+        holders.attach(ID, ShareNo::of(0));
+        for _ in 0..members {
+            holders.add();
+        }
+        for n in (0..members).rev() {
+            holders.come(Who::of(n));
+            assert!(holders.list(Who::of(n), &ID, true));
+        }
+        holders
+    }
+
+    fn hand_out(holders: &mut Holders, asker: u32) -> Vec<usize> {
+        let mut given = Vec::new();
+        let no = holders.no(&ID).unwrap();
+        holders.hand_out(no, Who::of(asker), |who, _| given.push(who.index()));
+        given
+    }
+
+    fn range(first: usize, end: usize) -> Vec<usize> {
+        (first..end).collect()
+    }
+
+    #[test]
+    fn more_than_fit_take_turns_and_the_asker_is_passed_over() {
+        let mut holders = holders(60);
+        assert_eq!(hand_out(&mut holders, NOBODY), range(0, 50));
+        assert_eq!(
+            hand_out(&mut holders, 55),
+            [range(50, 55), range(56, 60), range(0, 41)].concat()
+        );
+        assert_eq!(hand_out(&mut holders, NOBODY)[..10], range(41, 51));
+    }
+
+    #[test]
+    fn whoever_comes_is_first_and_parts_are_last() {
+        let mut holders = holders(4);
+        holders.unlist(Who::of(0), &ID);
+        assert!(!holders.list(Who::of(0), &ID, false));
+        assert_eq!(hand_out(&mut holders, NOBODY), [1, 2, 3, 0]);
+        holders.go(Who::of(1));
+        assert_eq!(hand_out(&mut holders, NOBODY), [2, 3, 0]);
+        holders.come(Who::of(1));
+        assert_eq!(hand_out(&mut holders, NOBODY), [1, 3, 2, 0]);
+        holders.go(Who::of(0));
+        holders.come(Who::of(0));
+        assert_eq!(holders.tie(Who::of(0), &ID), Tie::None);
+    }
+
+    #[test]
+    fn doubts_are_cleared_by_saying_it_again_or_settled() {
+        let mut holders = holders(2);
+        for n in 0..2 {
+            holders.doubt(Who::of(n));
+        }
+        assert_eq!((hand_out(&mut holders, NOBODY), holders.holdings()), (vec![], 2));
+        assert!(!holders.list(Who::of(0), &ID, true), "it is no new holding");
+        assert_eq!(hand_out(&mut holders, NOBODY), [0]);
+        assert_eq!(holders.settle_doubts(Who::of(0)), []);
+        assert_eq!(holders.settle_doubts(Who::of(1)), [ID]);
+        assert_eq!(holders.holdings(), 1);
+    }
+
+    #[test]
+    fn the_last_share_takes_the_content_along() {
+        let mut holders = holders(3);
+        holders.go(Who::of(2));
+        holders.attach(ID, ShareNo::of(1));
+        assert_eq!(holders.detach(&ID, ShareNo::of(0)).len(), 0);
+        assert_eq!(holders.detach(&ID, ShareNo::of(1)).len(), 3);
+        assert_eq!((holders.contents(), holders.holdings()), (0, 0));
+        assert!(!holders.list(Who::of(0), &ID, true), "it is not shared");
+    }
+
+    #[test]
+    fn triples_are_bounded_asked_once_and_go_with_their_holder() {
+        let triple = |n| Triple {
+            nonce: [n; 32],
+            leaf: 0,
+            answer: [0; 32],
+        };
+        let mut holders = holders(2);
+        holders.deposit(&ID, Who::of(0), (0..3).map(triple).collect());
+        holders.deposit(&ID, Who::of(1), (3..11).map(triple).collect());
+        for n in 3..10 {
+            assert_eq!(holders.take_triple(&ID), Some(triple(n)), "the oldest made room");
+        }
+        assert!(holders.find(&ID).unwrap().lacks_triples());
+        assert_eq!(
+            holders.take_triple(&ID),
+            holders.take_triple(&ID),
+            "the last one stays"
+        );
+        holders.unlist(Who::of(1), &ID);
+        assert_eq!(holders.take_triple(&ID), None);
+    }
+
+    #[test]
+    fn a_witness_is_online_and_another() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut holders = holders(2);
+        for _ in 0..10 {
+            assert!(holders.witness(&ID, Who::of(0), &mut rng) == Some(Who::of(1)));
+        }
+        holders.go(Who::of(1));
+        assert!(holders.witness(&ID, Who::of(0), &mut rng).is_none());
+    }
+}

@@ -44,15 +44,14 @@ impl Index {
     pub(super) fn find(&self, caller: Caller, find: &Find) -> Result<Shares, Denial> {
         let words = words(&find.query)?;
         let after = find.after.as_ref();
-        let matches = |share: &Share| {
-            let name = |who: Who| &self.members[who].name;
-            after.is_none_or(|(publisher, share_name)| {
-                (name(share.publisher), &share.name) > (publisher, share_name)
-            }) && contains(name(share.publisher), &share.name, &words)
+        let wanted = |share: &Share| {
+            let publisher = &self.members[share.publisher].name;
+            let is_after = after.is_none_or(|(last, name)| (publisher, &share.name) > (last, name));
+            is_after && matches(publisher, &share.name, words)
         };
         let asker = &self.members[caller.who].key;
         let found = self.candidates(&find.query, after);
-        Ok(self.page(found.filter(|share| share.is_for(caller.who, asker) && matches(share))))
+        Ok(self.page(found.filter(|share| share.is_for(caller.who, asker) && wanted(share))))
     }
 
     /// Who is in the network?
@@ -164,27 +163,28 @@ impl Index {
     }
 }
 
-/// The words that have to occur, in lower case.
-fn words(query: &Query) -> Result<Vec<String>, Denial> {
+/// The words that have to occur.
+fn words(query: &Query) -> Result<&[String], Denial> {
     let Query::Words(words) = query else {
-        return Ok(Vec::new());
+        return Ok(&[]);
     };
     if words.len() > MAX_WORDS || words.iter().any(|word| word.len() > MAX_WORD_BYTES) {
         let text = "a search has at most 16 words of 255 bytes";
         return Err(Denial::new(Reason::BadRequest, text));
     }
-    Ok(words.iter().map(|word| word.to_ascii_lowercase()).collect())
+    Ok(words)
 }
 
-fn contains(publisher: &PeerName, name: &ShareName, words: &[String]) -> bool {
-    if words.is_empty() {
-        return true;
-    }
-    let (publisher, name) = (
-        publisher.as_str().to_ascii_lowercase(),
-        name.as_str().to_ascii_lowercase(),
-    );
-    words
-        .iter()
-        .all(|word| publisher.contains(word) || name.contains(word))
+fn matches(publisher: &PeerName, name: &ShareName, words: &[String]) -> bool {
+    let occurs = |word: &String| contains(publisher.as_str(), word) || contains(name.as_str(), word);
+    words.iter().all(occurs)
+}
+
+/// Whether `word` occurs in `text`, without regard to ASCII case.
+fn contains(text: &str, word: &str) -> bool {
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    word.is_empty()
+        || text
+            .windows(word.len())
+            .any(|part| part.eq_ignore_ascii_case(word))
 }

@@ -203,20 +203,12 @@ impl Index {
         let Some(open) = self.sessions.get(session) else {
             return;
         };
-        let (key, who) = (open.key, open.who);
-        let caller = who.map(|who| Caller { session, who });
-        if let Some(caller) = caller {
-            self.heard(now, caller);
-        }
-        let reply = match (caller, body) {
-            (_, Request::Join(join)) => self
+        let key = open.key;
+        let reply = match (open.who, body) {
+            (Some(who), body) => self.request(now, Caller { session, who }, request, body, effects),
+            (None, Request::Join(join)) => self
                 .join(now, (session, key), join, effects)
                 .map(|joined| Some(joined.into())),
-            (Some(caller), Request::Hold(hold)) => {
-                let questions = self.hold(caller, request, hold, effects);
-                questions.map(|questions| questions.map(Reply::from))
-            }
-            (Some(caller), body) => self.request(now, caller, body, effects).map(Some),
             (None, _) => {
                 let text = "only members of the network may ask this; join with a ticket";
                 Err(Denial::new(Reason::NotAllowed, text))
@@ -229,15 +221,23 @@ impl Index {
         }
     }
 
+    /// A member asks. No reply means that it comes later.
     fn request(
         &mut self,
         now: Moment,
         caller: Caller,
+        request: u32,
         body: Request,
         effects: &mut Effects,
-    ) -> Result<Reply, Denial> {
-        Ok(match body {
+    ) -> Result<Option<Reply>, Denial> {
+        self.heard(now, caller);
+        Ok(Some(match body {
             Request::Ping(_) => Done {}.into(),
+            Request::Join(join) => {
+                let key = self.members[caller.who].key;
+                self.join(now, (caller.session, key), join, effects)?.into()
+            }
+            Request::Hold(hold) => return Ok(self.hold(caller, request, hold, effects)?.map(Reply::from)),
             Request::Attend(attend) => self.attend(now, caller, attend, effects)?.into(),
             Request::Heartbeat(heartbeat) => self.heartbeat(caller, &heartbeat)?.into(),
             Request::Publish(publish) => self.publish(caller, publish, effects)?.into(),
@@ -252,8 +252,7 @@ impl Index {
                 let text = "peers are revoked on the coordinator's own host";
                 return Err(Denial::new(Reason::NotAllowed, text));
             }
-            Request::Join(_) | Request::Hold(_) => unreachable!("their replies are made elsewhere"),
-        })
+        }))
     }
 
     fn answered(&mut self, session: SessionId, order: OrderId, reply: OrderReply, effects: &mut Effects) {

@@ -112,3 +112,42 @@ impl Sessions {
         Some((open.who, open.orders.remove(&order)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use skep_wire::message::WantTriples;
+
+    use super::*;
+
+    #[test]
+    fn orders_are_bounded_and_find_back_once() {
+        let (mut sessions, mut effects) = (Sessions::new(), Effects::default());
+        let session = SessionId(1);
+        sessions.open(session, PeerId([1; 32]), IpAddr::V4(Ipv4Addr::LOCALHOST), None);
+        let content = BlobId([2; 32]);
+        let mut order = |sessions: &mut Sessions, at| {
+            sessions.order(
+                at,
+                WantTriples { content },
+                Pending::Triples(content),
+                &mut effects,
+            )
+        };
+        for _ in 0..MAX_ORDERS {
+            assert!(order(&mut sessions, session));
+        }
+        assert!(!order(&mut sessions, session));
+        assert!(!order(&mut sessions, SessionId(2)));
+        let first = OrderId(1);
+        assert_eq!(
+            sessions.answered(session, first),
+            Some((None, Pending::Triples(content)))
+        );
+        assert_eq!(sessions.answered(session, first), None);
+        let (_, left) = sessions.close(session).unwrap();
+        assert_eq!(left.len(), MAX_ORDERS - 1);
+        assert!(sessions.close(session).is_none());
+    }
+}

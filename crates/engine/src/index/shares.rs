@@ -197,3 +197,77 @@ fn stale(said: &ShareRecord, current: u64) -> Denial {
     );
     Denial::new(Reason::Stale, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_wire::{
+        NetworkId, SigningKey,
+        record::{Content, ContentKind},
+    };
+
+    use super::*;
+
+    fn said(name: &str, sequence: u64, content: u8) -> ShareRecord {
+        ShareRecord {
+            network: NetworkId([1; 32]),
+            publisher: PeerId([2; 32]),
+            name: ShareName::parse(name).unwrap(),
+            sequence,
+            content: Content {
+                id: BlobId([content; 32]),
+                size: 1,
+                kind: ContentKind::File,
+            },
+            bytes: 1,
+            audience: Audience::Everyone,
+            withdrawn: content == 0,
+        }
+    }
+
+    fn place(shares: &mut Shares, said: ShareRecord) -> Result<Option<Option<BlobId>>, Reason> {
+        let record = Signed::new(&said, &SigningKey::from_seed([3; 32]));
+        match shares.place(Who::LAST, said, record) {
+            Ok(Placed::Same) => Ok(None),
+            Ok(Placed::New { before, .. }) => Ok(Some(before)),
+            Err(denial) => Err(denial.reason),
+        }
+    }
+
+    #[test]
+    fn the_highest_sequence_wins_and_a_withdrawal_counts() {
+        let mut shares = Shares::new();
+        assert_eq!(place(&mut shares, said("a", 2, 5)), Ok(Some(None)));
+        assert_eq!(place(&mut shares, said("a", 2, 5)), Ok(None));
+        assert_eq!(place(&mut shares, said("a", 1, 5)), Err(Reason::Stale));
+        assert_eq!(place(&mut shares, said("a", 2, 6)), Err(Reason::Stale));
+        assert_eq!(
+            place(&mut shares, said("a", 3, 0)),
+            Ok(Some(Some(BlobId([5; 32]))))
+        );
+        assert_eq!(shares.live(), 0);
+        assert_eq!(place(&mut shares, said("a", 2, 5)), Err(Reason::Stale));
+        assert_eq!(place(&mut shares, said("a", 4, 6)), Ok(Some(None)));
+        assert_eq!(shares.live(), 1);
+    }
+
+    #[test]
+    fn a_publisher_is_forgotten_whole_and_listed_in_order() {
+        let mut shares = Shares::new();
+        for (name, content) in [("b", 1), ("a", 2), ("c", 0)] {
+            place(&mut shares, said(name, 1, content)).unwrap();
+        }
+        let after = ShareName::parse("a").unwrap();
+        let names = |after| {
+            shares
+                .of(Who::LAST, after)
+                .map(|share| share.name.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (names(None), names(Some(&after))),
+            (vec!["a", "b", "c"], vec!["b", "c"])
+        );
+        assert_eq!(shares.forget(Who::LAST).len(), 3);
+        assert_eq!((shares.live(), shares.of(Who::LAST, None).count()), (0, 0));
+    }
+}

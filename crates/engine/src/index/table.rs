@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Ordering,
+    fmt,
     marker::PhantomData,
     ops::{Index, IndexMut},
 };
@@ -12,6 +13,12 @@ pub(super) struct No<T>(u32, PhantomData<fn() -> T>);
 impl<T> No<T> {
     /// The highest number there is.
     pub(super) const LAST: Self = Self(u32::MAX, PhantomData);
+
+    /// Any number, for tests of what only refers to things.
+    #[cfg(test)]
+    pub(super) fn of(no: u32) -> Self {
+        Self(no, PhantomData)
+    }
 
     /// For tables beside the [`Table`].
     pub(super) fn index(self) -> usize {
@@ -71,6 +78,12 @@ impl<T> IndexMut<No<T>> for Table<T> {
 }
 
 // Written out because a derive would ask the same of `T`.
+
+impl<T> fmt::Debug for No<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "No({})", self.0)
+    }
+}
 
 impl<T> Clone for No<T> {
     fn clone(&self) -> Self {
