@@ -34,7 +34,8 @@ use crate::{Node, scanning::Scanning};
 pub const SOCKET: &str = "api.sock";
 /// How often long work tells how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(200);
-
+/// How long requests under way may take when the peer stops.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// The token's file in the home.
 pub const TOKEN_FILE: &str = "api-token";
 
@@ -64,10 +65,13 @@ impl Server {
     /// # Errors
     /// When the socket fails.
     pub async fn serve_local(self, listener: UnixListener) -> io::Result<()> {
-        let stop = self.0.stop.clone().cancelled_owned();
-        axum::serve(listener, router(self.0))
-            .with_graceful_shutdown(stop)
-            .await
+        let stop = self.0.stop.clone();
+        let serving = axum::serve(listener, router(self.0));
+        soon_after(
+            stop.clone(),
+            serving.with_graceful_shutdown(stop.cancelled_owned()),
+        )
+        .await
     }
 
     /// Serves who knows `token`, on a loopback address, until it is stopped.
@@ -76,7 +80,7 @@ impl Server {
     /// When the socket fails.
     pub async fn serve_loopback(self, listener: TcpListener, token: String) -> io::Result<()> {
         let port = listener.local_addr()?.port();
-        let stop = self.0.stop.clone().cancelled_owned();
+        let stop = self.0.stop.clone();
         let token: Arc<str> = token.into();
         let guarded = router(self.0).layer(middleware::from_fn(move |request: Request, next: Next| {
             let token = token.clone();
@@ -87,7 +91,12 @@ impl Server {
                 }
             }
         }));
-        axum::serve(listener, guarded).with_graceful_shutdown(stop).await
+        let serving = axum::serve(listener, guarded);
+        soon_after(
+            stop.clone(),
+            serving.with_graceful_shutdown(stop.cancelled_owned()),
+        )
+        .await
     }
 }
 
@@ -104,6 +113,22 @@ pub fn bind(socket: &std::path::Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(socket)?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Waits for `serving` to end by itself after `stop`, but not for long.
+async fn soon_after(
+    stop: CancellationToken,
+    serving: impl IntoFuture<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let late = async {
+        stop.cancelled().await;
+        time::sleep(LAST_REQUESTS).await;
+    };
+    tokio::select! {
+        biased;
+        served = serving.into_future() => served,
+        () = late => Ok(()),
+    }
 }
 
 fn router(api: Api) -> Router {
@@ -159,6 +184,7 @@ async fn shares(State(api): State<Api>, Query(listing): Query<Listing>) -> Resul
 async fn share(State(api): State<Api>, Json(request): Json<ShareRequest>) -> Response {
     let scanning = Arc::new(Scanning::default());
     let (tell, told) = watch::channel(Progress::default());
+    let stop = api.stop.clone();
     let work = async move {
         let _stopped_when_dropped = scanning.clone().stop_on_drop();
         let telling = scanning.tell(&tell);
@@ -168,7 +194,7 @@ async fn share(State(api): State<Api>, Json(request): Json<ShareRequest>) -> Res
             never = telling => match never {},
         }
     };
-    stream(work, told)
+    stream(work, told, stop)
 }
 
 async fn unshare(State(api): State<Api>, Json(request): Json<UnshareRequest>) -> Result<Response, ErrorBody> {
@@ -178,8 +204,9 @@ async fn unshare(State(api): State<Api>, Json(request): Json<UnshareRequest>) ->
 
 async fn download(State(api): State<Api>, Json(request): Json<GetRequest>) -> Response {
     let (tell, told) = watch::channel(Progress::default());
+    let stop = api.stop.clone();
     let work = async move { api.node.get(request, tell).await.map_err(ErrorBody::from) };
-    stream(work, told)
+    stream(work, told, stop)
 }
 
 /// `?force=true` leaves even if the coordinator cannot be told.
@@ -230,13 +257,23 @@ async fn nothing_here() -> Response {
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 
-/// Answers with a line of JSON for each event of `work`, and stops it when nobody reads them.
+fn stopping() -> ErrorBody {
+    ErrorBody {
+        kind: "stopping".to_owned(),
+        message: "the peer was told to stop".to_owned(),
+        hint: "start it with `skep up` and run the same command again: it goes on where it was".to_owned(),
+    }
+}
+
+/// Answers with a line of JSON for each event of `work`, and stops it when nobody reads them or
+/// the peer stops.
 fn stream<T: Serialize + Send + 'static>(
     work: impl Future<Output = Result<T, ErrorBody>> + Send + 'static,
     progress: watch::Receiver<Progress>,
+    stop: CancellationToken,
 ) -> Response {
     let (lines, body) = Channel::<Bytes, io::Error>::new(16);
-    tokio::spawn(tell_all(work, progress, lines));
+    tokio::spawn(tell_all(work, progress, lines, stop));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response()
 }
 
@@ -244,6 +281,7 @@ async fn tell_all<T: Serialize>(
     work: impl Future<Output = Result<T, ErrorBody>>,
     progress: watch::Receiver<Progress>,
     mut lines: Sender<Bytes, io::Error>,
+    stop: CancellationToken,
 ) {
     let mut work = std::pin::pin!(work);
     let mut tick = time::interval(TELL_EVERY);
@@ -251,6 +289,7 @@ async fn tell_all<T: Serialize>(
         tokio::select! {
             biased;
             done = &mut work => break done,
+            () = stop.cancelled() => break Err(stopping()),
             _ = tick.tick() => {
                 let now = progress.borrow().clone();
                 if lines.send_data(line(&Event::<()>::Progress(now))).await.is_err() {
