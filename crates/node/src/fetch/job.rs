@@ -1,7 +1,6 @@
 //! One download as its tasks see it, and what they tell the one who schedules them.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64},
@@ -27,7 +26,6 @@ use super::{
     error::GetError,
     goal::{self, Goal},
     part::Stretch,
-    resolve::Choice,
     target::Target,
 };
 use crate::core::Core;
@@ -80,6 +78,8 @@ pub(crate) struct Job {
     pub(crate) target: Target,
     pub(crate) overwrite: bool,
     pub(crate) body: Body,
+    /// Copies on this machine that may have some of it.
+    pub(crate) donors: Vec<Place>,
     stop: CancellationToken,
     pages: tokio::sync::Mutex<()>,
     buffers: Mutex<Vec<BytesMut>>,
@@ -110,6 +110,7 @@ impl Job {
         let flag = flag_of(&stop, core);
         let open = {
             let (core, goal, place) = (core.clone(), goal.clone(), target.place.clone());
+            let donors = donors.clone();
             move || goal::open(&core, &goal, &place, &donors, &flag)
         };
         let opened = core.world.work.call(open).await;
@@ -123,6 +124,7 @@ impl Job {
             target,
             overwrite,
             body,
+            donors,
             stop,
             pages: tokio::sync::Mutex::new(()),
             buffers: Mutex::default(),
@@ -222,7 +224,12 @@ impl Job {
     }
 
     /// Makes sure that the outline page of `chunk` is here. One at a time: most chunks share theirs.
-    async fn fetch_page(&self, partial: &Arc<Partial>, link: &Link, chunk: u64) -> Result<(), Failure> {
+    pub(crate) async fn fetch_page(
+        &self,
+        partial: &Arc<Partial>,
+        link: &Link,
+        chunk: u64,
+    ) -> Result<(), Failure> {
         if self.missing_page(partial, chunk).await?.is_none() {
             return Ok(());
         }
@@ -357,38 +364,4 @@ fn failure_of(error: &AskError) -> Failure {
         AskError::TimedOut => Failure::Stalled,
         AskError::Closed(_) => Failure::Disconnected,
     }
-}
-
-/// Copies on this machine that may have some of it: the same content elsewhere, an older state of
-/// the same share, and what is at the target.
-pub(crate) async fn donors(core: &Arc<Core>, choice: &Choice, target: &Target) -> Vec<Place> {
-    let paths: BTreeSet<_> = {
-        let state = core.catalog.state();
-        let same_share = |held: &&crate::catalog::Held| {
-            held.content.id == choice.record.content.id
-                || held.records.iter().filter_map(|r| r.peek().ok()).any(|record| {
-                    record.publisher == choice.record.publisher && record.name == choice.record.name
-                })
-        };
-        state
-            .held
-            .values()
-            .filter(same_share)
-            .map(|held| held.path.clone())
-            .collect()
-    };
-    let core = core.clone();
-    let mut places: Vec<Place> = core
-        .world
-        .clone()
-        .work
-        .call(move || {
-            let place = |path: &std::path::PathBuf| crate::holdings::place_of(&core, path).ok();
-            paths.iter().filter_map(place).map(|(place, _)| place).collect()
-        })
-        .await;
-    if target.exists {
-        places.push(target.place.clone());
-    }
-    places
 }

@@ -1,6 +1,7 @@
 //! Downloads: from words to a verified file or folder, and to being a holder of it.
 //!
 //! [`wanted`] reads the words, [`resolve`] asks what they mean, [`target`] finds the place,
+//! [`reuse`] takes what is on this machine already,
 //! [`run`] moves the chunks as the scheduler in `skep-engine` says, and [`finish`] keeps the result.
 
 pub mod wanted;
@@ -12,6 +13,7 @@ mod holders;
 mod job;
 mod part;
 mod resolve;
+mod reuse;
 mod run;
 mod target;
 
@@ -134,7 +136,7 @@ pub(crate) async fn get(
     // Blocking work under way has to notice that nobody wants it any more.
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let donors = job::donors(core, &choice, &target).await;
+    let donors = reuse::donors(core, &choice, &target).await;
     let job = job::Job::open(core, goal, target, donors, request.overwrite, stop).await?;
     let outcome = run::run(&job, only, news, inbox, &progress).await?;
     finish::finish(&job, &choice, outcome, started).await

@@ -27,6 +27,7 @@ use super::{
     error::GetError,
     holders,
     job::{Body, Job, News},
+    reuse,
 };
 use crate::{announce, api::types::Progress, holdings, shelf};
 
@@ -61,13 +62,15 @@ pub(crate) async fn run(
     if !partial.is_stored(partial.first_chunk()) {
         let first = partial.first_chunk();
         pump.want(first..first + 1).await?;
+        if !job.donors.is_empty() {
+            pump.reuse(0..partial.layout().head_chunks()).await?;
+        }
     }
     let head = partial.layout().head_chunks();
     pump.want(0..head).await?;
     if job.goal.content.kind == ContentKind::Folder {
         let layout = partial.layout();
-        let sizes = (0..layout.chunks()).map(|chunk| layout.chunk_bytes(chunk).unwrap_or_default());
-        pump.renumber(Sizes::Each(sizes.collect()));
+        pump.reuse(head..layout.chunks()).await?;
         pump.want(head..layout.chunks()).await?;
     }
     Ok(std::mem::take(&mut pump.moved))
@@ -115,13 +118,10 @@ impl<'a> Pump<'a> {
         inbox: mpsc::Receiver<News>,
         progress: &'a watch::Sender<Progress>,
     ) -> Self {
-        let sizes = Sizes::Even {
-            total_bytes: job.goal.content.size,
-        };
         Self {
             job,
             partial,
-            swarm: new_swarm(job, partial, sizes),
+            swarm: new_swarm(job, partial),
             only,
             news,
             inbox,
@@ -136,13 +136,17 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// The chunks are numbered further now that the manifest is here: a new scheduler, the same holders.
-    fn renumber(&mut self, sizes: Sizes) {
+    /// Takes what is on this machine already, and goes on with what is missing then and with the
+    /// numbers that chunks have now: a new scheduler, the same holders.
+    async fn reuse(&mut self, chunks: Range<u64>) -> Result<(), GetError> {
+        let links = self.connected.values().map(|c| c.link.clone()).collect();
+        reuse::reuse(self.job, self.partial, chunks, links).await?;
         let now = self.job.core.mono();
-        self.swarm = new_swarm(self.job, self.partial, sizes);
+        self.swarm = new_swarm(self.job, self.partial);
         for peer in self.connected.keys() {
             self.swarm.handle_holder(now, *peer, Have::Complete);
         }
+        Ok(())
     }
 
     /// Gets these chunks, as far as they are missing.
@@ -417,7 +421,17 @@ impl Drop for Pump<'_> {
     }
 }
 
-fn new_swarm(job: &Job, partial: &Partial, sizes: Sizes) -> Swarm {
+/// A scheduler of the chunks that are known now: those of a file or a manifest, or all of a folder.
+fn new_swarm(job: &Job, partial: &Partial) -> Swarm {
+    let layout = partial.layout();
+    let sizes = if layout.chunks() == layout.head_chunks() {
+        Sizes::Even {
+            total_bytes: job.goal.content.size,
+        }
+    } else {
+        let sizes = (0..layout.chunks()).map(|chunk| layout.chunk_bytes(chunk).unwrap_or_default());
+        Sizes::Each(sizes.collect())
+    };
     let mut seed = [0; 8];
     job.core.world.entropy.fill(&mut seed);
     Swarm::new(
