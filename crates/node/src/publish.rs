@@ -119,7 +119,7 @@ pub(crate) async fn share(
     };
     let Scanned { source, skipped, .. } = scanned;
     let record = next_record(core, &name, &source, audience);
-    let files = u64::from(source.files());
+    let files = source.files();
     keep(core, &path, source, &record, wanted.watched).await?;
     let announced = announce::publish(core, &name).await;
     announced.map_err(|source| ShareError::NotAnnounced {

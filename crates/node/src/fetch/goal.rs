@@ -81,7 +81,8 @@ async fn manifest(core: &Arc<Core>, content: Content, name: &str) -> Result<Mani
 
 fn read_head(body: &Body, size: u64) -> Result<Vec<u8>, skep_store::source::SourceError> {
     let mut bytes = vec![0; usize::try_from(size).expect("manifests fit memory")];
-    for (chunk, out) in (0..).zip(bytes.chunks_mut(CHUNK_BYTES as usize)) {
+    let chunk_bytes = usize::try_from(CHUNK_BYTES).expect("1 MiB");
+    for (chunk, out) in (0..).zip(bytes.chunks_mut(chunk_bytes)) {
         body.read(chunk, 0, 64, out)?;
     }
     Ok(bytes)
