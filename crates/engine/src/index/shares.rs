@@ -63,6 +63,18 @@ pub(super) enum Placed {
 }
 
 impl Share {
+    fn new(publisher: Who, said: ShareRecord, record: Signed<ShareRecord>) -> Self {
+        Self {
+            publisher,
+            name: said.name,
+            weight: record.encode().len(),
+            record,
+            sequence: said.sequence,
+            content: (!said.withdrawn).then_some(said.content.id),
+            audience: audience(said.audience),
+        }
+    }
+
     /// The content, unless the share is withdrawn.
     pub(super) fn content(&self) -> Option<&BlobId> {
         self.content.as_ref()
@@ -109,40 +121,26 @@ impl Shares {
         record: Signed<ShareRecord>,
     ) -> Result<Placed, Denial> {
         let names = self.by_name.entry(publisher).or_default();
-        let before = names.get(&said.name).copied();
-        match before {
+        let known = names.get(&said.name).copied();
+        match known {
             Some(no) if self.table[no].record == record => return Ok(Placed::Same),
             Some(no) if self.table[no].sequence >= said.sequence => {
                 return Err(stale(&said, self.table[no].sequence));
             }
-            None if names.len() >= MAX_SHARES => {
-                let text = format!("a peer has at most {MAX_SHARES} shares");
-                return Err(Denial::new(Reason::Full, text));
-            }
+            None if names.len() >= MAX_SHARES => return Err(too_many()),
             _ => {}
         }
-        let share = Share {
-            publisher,
-            name: said.name.clone(),
-            weight: record.encode().len(),
-            record,
-            sequence: said.sequence,
-            content: (!said.withdrawn).then_some(said.content.id),
-            audience: audience(said.audience),
-        };
+        let share = Share::new(publisher, said, record);
         self.live += usize::from(share.content.is_some());
-        match before {
-            Some(no) => {
-                let before = std::mem::replace(&mut self.table[no], share).content;
-                self.live -= usize::from(before.is_some());
-                Ok(Placed::New { no, before })
-            }
-            None => {
-                let no = self.table.insert(share);
-                names.insert(said.name, no);
-                Ok(Placed::New { no, before: None })
-            }
-        }
+        let Some(no) = known else {
+            let name = share.name.clone();
+            let no = self.table.insert(share);
+            names.insert(name, no);
+            return Ok(Placed::New { no, before: None });
+        };
+        let before = std::mem::replace(&mut self.table[no], share).content;
+        self.live -= usize::from(before.is_some());
+        Ok(Placed::New { no, before })
     }
 
     /// The share that `publisher` gave this name, even if withdrawn.
@@ -188,6 +186,11 @@ fn audience(audience: Audience) -> Option<Box<[PeerId]>> {
         Audience::Everyone => None,
         Audience::Peers(peers) => Some(peers.into_boxed_slice()),
     }
+}
+
+fn too_many() -> Denial {
+    let text = format!("a peer has at most {MAX_SHARES} shares");
+    Denial::new(Reason::Full, text)
 }
 
 fn stale(said: &ShareRecord, current: u64) -> Denial {
