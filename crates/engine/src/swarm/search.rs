@@ -16,7 +16,7 @@ const HOPE: Duration = Duration::from_secs(30);
 /// What is known of the search for holders.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    /// When it may be repeated; none while one runs.
+    /// When the next one may begin; none before the first.
     next_at: Option<Duration>,
     running: bool,
     in_a_row: u32,

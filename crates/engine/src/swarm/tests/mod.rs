@@ -7,9 +7,11 @@ use skep_wire::PeerId;
 
 use super::Swarm;
 
+mod rig;
 mod rules;
 mod scenarios;
 mod sequences;
+mod troubles;
 mod world;
 
 const MIB: u64 = 1 << 20;
