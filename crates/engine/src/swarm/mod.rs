@@ -171,7 +171,7 @@ impl Swarm {
         }
     }
 
-    /// Of `chunk`, asked of `peer`, `bytes` have come by now, in all. Call it at least once a second while bytes come.
+    /// Of `chunk`, asked of `peer`, `bytes` have come by now, in all. Call it some times a second while bytes come.
     pub fn handle_progress(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: u64) {
         let Some(no) = self.number(peer) else { return };
         let size = self.board.bytes(chunk);
