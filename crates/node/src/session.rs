@@ -258,8 +258,12 @@ async fn beat(core: Arc<Core>, link: Link, every_ms: u32) {
         } else {
             time::sleep(Duration::from_millis(u64::from(every_ms).clamp(50, 500))).await;
         }
-        let Ok(seen) = link.ask::<_, HeartbeatSeen>(&Heartbeat { used_bytes: 0 }).await else {
-            return;
+        let seen: HeartbeatSeen = match link.ask(&Heartbeat { used_bytes: 0 }).await {
+            Ok(seen) => seen,
+            Err(AskError::Refused { .. }) => continue,
+            // It may count this peer as gone by now, and may have missed more than that: a new
+            // connection sets both right.
+            Err(_) => return link.close(),
         };
         known = seen.reachable.is_some();
         core.session.view.send_if_modified(|view| {

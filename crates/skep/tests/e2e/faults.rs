@@ -33,6 +33,27 @@ fn a_holder_that_stands_still_is_left_behind() {
 }
 
 #[test]
+fn a_coordinator_that_stood_still_hears_all_that_it_missed() {
+    let network = Network::start();
+    let ann = network.peer("ann");
+    let bob = network.peer_with("bob", &["--down-rate", "4MiB"]);
+    let bytes = write_random(&ann.files.join("x"), 8 * MIB, 1);
+    ann.share(&ann.files.join("x"), "x");
+    let mut get = bob.begin_get("x", &bob.files);
+    get.progress(2 << 20);
+    network.signal(Signal::STOP);
+    eventually("both give the connection up", || {
+        let connected = |peer: &Peer| peer.ask(&["status"])["connected"] == true;
+        (!connected(&ann) && !connected(&bob)).then_some(())
+    });
+    get.finish().done();
+    assert!(fs::read(bob.files.join("x")).unwrap() == bytes);
+    network.signal(Signal::CONT);
+    ann.wait_for_holders("x", 2);
+    assert_eq!(ann.sees("bob").unwrap()["state"], "online");
+}
+
+#[test]
 fn a_file_that_changed_is_had_from_those_who_have_the_old_one() {
     let network = Network::start();
     let [ann, bob, eve] = ["ann", "bob", "eve"].map(|name| network.peer(name));
