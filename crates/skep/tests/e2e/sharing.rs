@@ -34,7 +34,9 @@ fn make_folder(root: &Path) {
 #[test]
 fn a_file_goes_from_one_to_all_and_all_hold_it() {
     let network = Network::start();
-    let [ann, bob, eve] = ["ann", "bob", "eve"].map(|name| network.peer(name));
+    // So slow that one alone is not done before the other is asked too.
+    let [ann, bob] = ["ann", "bob"].map(|name| network.peer_with(name, &["--up-rate", "8MiB"]));
+    let eve = network.peer("eve");
     let path = ann.files.join("talk.bin");
     let bytes = write_random(&path, 9 * MIB + 1234, 1);
     let shared = ann.ask(&["share", text(&path)]);
