@@ -33,8 +33,9 @@ use crate::{announce, api::types::Progress, holdings, shelf};
 
 /// How often progress is told and looked at.
 const TICK: Duration = Duration::from_millis(200);
-/// Bytes that are stored before they are made durable along the way.
-const FLUSH_BYTES: u64 = 64 << 20;
+/// Bytes that are stored before they are made durable along the way: a sync competes with the
+/// download for disk and processor, but a system that is full of unwritten bytes stalls everybody.
+const FLUSH_BYTES: u64 = 2 << 30;
 /// How long a full disk is left alone before the next try.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -143,6 +144,7 @@ impl<'a> Pump<'a> {
         reuse::reuse(self.job, self.partial, chunks, links).await?;
         let now = self.job.core.mono();
         self.swarm = new_swarm(self.job, self.partial);
+        self.connected.retain(|_, connected| connected.holder.complete);
         for peer in self.connected.keys() {
             self.swarm.handle_holder(now, *peer, Have::Complete);
         }
