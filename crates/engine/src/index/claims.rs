@@ -3,8 +3,9 @@
 //! A peer claims contents with `Hold`. For each that it has not proven yet it is asked a question
 //! which only the bytes answer: a triple deposited by a verified holder. If no triple is left, one
 //! is fetched first, and the reply to `Hold` waits. Of many contents at once a sample is asked, and
-//! the rest follows the sample: all or nothing. Only a publisher is believed without a question,
-//! as long as nobody else has proven to have the content.
+//! the rest follows the sample: all or nothing. A publisher is believed without a question as long
+//! as nobody else has proven to have the content, or nothing can be asked; so are, in the latter
+//! case, those who have proven it before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ use super::{
     holders::Tie,
     members::Who,
     sessions::Pending,
+    shares::ShareNo,
 };
 
 /// The most contents in one `Hold` or `Drop`.
@@ -109,9 +111,13 @@ impl Index {
         }
         let mut unproven = Vec::new();
         for holding in dedup(hold.holdings) {
-            if self.must_prove(caller.who, &holding, effects) && self.can_prove(caller.who, &holding.content)
-            {
+            if !self.must_prove(caller.who, &holding, effects) {
+                continue;
+            }
+            if self.can_prove(caller.who, &holding.content) {
                 unproven.push(holding);
+            } else {
+                self.trust(caller.who, &holding, effects);
             }
         }
         let (sample, vouched) = choose(unproven, &mut self.rng);
@@ -233,10 +239,27 @@ impl Index {
 
     /// Whether the member publishes this content, and nobody else has proven to have it.
     fn is_first(&self, who: Who, content: &BlobId) -> bool {
-        self.holders.find(content).is_some_and(|content| {
-            let publishes = |share| self.shares[share].publisher == who;
-            !content.is_held() && content.shares.iter().copied().any(publishes)
-        })
+        let held = self.holders.find(content).is_none_or(|content| content.is_held());
+        !held && self.publishes(who, content)
+    }
+
+    /// Where there is nothing to ask, those are believed who publish the content or have proven it
+    /// before: all others who could prove it may be gone for good. Says whether the member is.
+    fn trust(&mut self, who: Who, holding: &Holding, effects: &mut Effects) -> bool {
+        let content = &holding.content;
+        let known = self.holders.tie(who, content) == Tie::Doubted || self.publishes(who, content);
+        let trusted = holding.complete && known;
+        if trusted {
+            self.list(who, content, true, effects);
+        }
+        trusted
+    }
+
+    fn publishes(&self, who: Who, content: &BlobId) -> bool {
+        let by_member = |share: &ShareNo| self.shares[*share].publisher == who;
+        self.holders
+            .find(content)
+            .is_some_and(|content| content.shares.iter().any(by_member))
     }
 
     /// Whether there is, or can be had, a question about this content.
@@ -298,7 +321,8 @@ impl Index {
         let mut questions = Vec::new();
         for Holding { content, complete } in std::mem::take(&mut claim.sample) {
             let Some(Triple { nonce, leaf, answer }) = self.holders.take_triple(&content) else {
-                claim.spoiled |= complete;
+                let trusted = self.trust(caller.who, &Holding { content, complete }, effects);
+                claim.spoiled |= complete && !trusted;
                 continue;
             };
             claim.asked.insert(content, Expected { answer, complete });

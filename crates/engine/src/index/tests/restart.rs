@@ -47,6 +47,30 @@ fn after_a_restart_newcomers_are_verified_with_fresh_triples() {
     assert_eq!(net.prove(&eve, reply), []);
 }
 
+/// Triples do not outlive a restart, and who could give fresh ones may never come back.
+#[test]
+fn where_nobody_can_ask_those_known_before_are_believed_and_nobody_else() {
+    let (mut net, _, mut bob) = restarted();
+    let (mut eve, mut mallory) = (net.join(3, "eve"), net.join(4, "mallory"));
+    net.connect(&mut eve);
+    net.attend(&eve);
+    assert_eq!(net.hold(&mallory, &[blob(1)]), [], "there is no question");
+    assert_eq!(net.lookup(&eve, blob(1)), [], "nor is it believed");
+    mallory.has.insert(blob(1));
+    net.publish(&mut mallory, "mine", blob(1));
+    assert_eq!(net.hold(&mallory, &[blob(1)]), []);
+    assert_eq!(net.lookup_ids(&eve, blob(1)), [mallory.id()], "a publisher");
+    bob.has.insert(blob(3));
+    net.connect(&mut bob);
+    assert!(!net.attend(&bob).holdings_known);
+    assert_eq!(net.hold(&bob, &[blob(2)]), []);
+    assert_eq!(
+        net.lookup_ids(&eve, blob(2)),
+        [bob.id()],
+        "proven before the restart"
+    );
+}
+
 #[test]
 fn another_digest_doubts_everything_until_it_is_said_again() {
     let (mut net, mut ada, mut bob) = restarted();
