@@ -11,9 +11,8 @@ use skep_world::disk::Kind;
 use crate::{
     announce,
     api::types::ShareLine,
-    catalog::{CatalogError, Entry, Held, State},
+    catalog::{CatalogError, Entry, State},
     core::Core,
-    shelf::Body,
 };
 
 /// A content that was here is gone or has changed: offer it no more.
@@ -25,26 +24,6 @@ pub(crate) async fn lost(core: &Arc<Core>, content: BlobId) {
     if let Err(error) = announce::forget(core, &[content]).await {
         tracing::debug!("the coordinator will hear later that {content} is gone: {error}");
     }
-}
-
-/// Puts all that is held on the shelf; what has changed meanwhile is dropped. Blocking.
-pub(crate) fn restore(core: &Core) -> Vec<BlobId> {
-    let held: Vec<Held> = core.catalog.state().held.values().cloned().collect();
-    let mut gone = Vec::new();
-    for held in held {
-        let source = place_of(core, &held.path).and_then(|(place, _)| {
-            skep_store::Source::open(&core.store, &place).map_err(std::io::Error::other)
-        });
-        match source {
-            Ok(source) if source.content() == held.content && source.check_stamps().is_ok() => {
-                let records = records_of(&core.catalog.state(), held.content.id);
-                core.shelf
-                    .put(held.content.id, Body::Whole(Arc::new(source)), records);
-            }
-            _ => gone.push(held.content.id),
-        }
-    }
-    gone
 }
 
 /// The records that a content is held under.

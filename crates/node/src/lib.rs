@@ -21,6 +21,7 @@ mod links;
 mod listing;
 pub mod node;
 pub mod publish;
+mod restore;
 pub mod scanning;
 mod serve;
 pub mod session;

@@ -37,6 +37,7 @@ use crate::{
     links::{self, Links},
     listing,
     publish::{self, ShareError, ToShare},
+    restore,
     scanning::Scanning,
     session::{self, Session, SessionError},
     shelf::Shelf,
@@ -129,20 +130,18 @@ impl Node {
         let (listener, listen) = listen(&world, &config, &opened.home, membership.listen_port).await?;
         let core = assemble(world, config, opened, grant, &membership, listen).await?;
         tracing::info!("{} listens on {listen}", core.name());
-        let gone = {
+        let unsure = {
             let core = core.clone();
-            core.clone()
-                .world
+            core.world
+                .clone()
                 .work
-                .call(move || holdings::restore(&core))
+                .call(move || restore::restore(&core))
                 .await
         };
-        for content in gone {
-            core.catalog.commit(vec![Entry::Held(content, None)]).await?;
-        }
         core.tasks.spawn(session::run(core.clone(), core.cancel.clone()));
         core.spawn(links::accept(core.clone(), listener));
         core.spawn(folders::run(core.clone()));
+        core.spawn(restore::reread(core.clone(), unsure));
         let node = Self { core };
         node.welcomed().await?;
         Ok(node)

@@ -308,7 +308,7 @@ fn locate(core: &Core, path: &Path) -> Result<(PathBuf, Place, Kind), ShareError
     }
 }
 
-fn scan_place(
+pub(crate) fn scan_place(
     core: &Core,
     place: &Place,
     kind: Kind,
