@@ -134,6 +134,7 @@ async fn a_cut_stalls_one_direction_until_it_is_joined() {
     let failed = net.host(B).dial(&key(2), &to(A), None).await;
     assert_eq!(failed.err().unwrap().kind(), ErrorKind::TimedOut);
     assert!(start.elapsed() <= Duration::from_millis(10_001));
+    assert!(net.is_cut(B, A) && !net.is_cut(A, B));
     net.join(B, A);
     assert_eq!(read(&mut accepted, 4).await.unwrap(), b"late");
 }

@@ -93,6 +93,23 @@ impl Net {
         state.wake_all();
     }
 
+    /// Whether nothing arrives at `to` from `from`.
+    #[must_use]
+    pub fn is_cut(&self, from: IpAddr, to: IpAddr) -> bool {
+        self.state().is_cut(from, to)
+    }
+
+    /// Undoes all that was cut, unplugged, hidden or given a route of its own.
+    pub fn calm(&self) {
+        let mut state = self.state();
+        state.note("calm", format_args!(""));
+        state.cuts.clear();
+        state.unplugged.clear();
+        state.hidden.clear();
+        state.routes.clear();
+        state.wake_all();
+    }
+
     /// Unplugs a host, or plugs it in again: nothing arrives at it nor from it.
     pub fn unplug(&self, ip: IpAddr, unplugged: bool) {
         let mut state = self.state();

@@ -33,7 +33,8 @@ impl Trace {
             inner.hasher.update(field);
         }
         if let Some(lines) = &mut inner.lines {
-            lines.push(format!("{place} {what} [{} bytes]", bytes.len()));
+            let digest = blake3::hash(bytes).to_hex();
+            lines.push(format!("{place} {what} [{} bytes, {}]", bytes.len(), &digest[..8]));
         }
     }
 
