@@ -17,7 +17,7 @@ use skep_wire::{
 };
 use skep_world::{Listener, Stream};
 use thiserror::Error;
-use tokio::{sync::watch, time};
+use tokio::{sync::Notify, time};
 
 use crate::{core::Core, serve};
 
@@ -31,7 +31,8 @@ const INTRODUCTION: Duration = Duration::from_secs(10);
 /// All connections to other peers.
 pub(crate) struct Links {
     peers: Mutex<BTreeMap<PeerId, Lines>>,
-    arrivals: watch::Sender<u64>,
+    /// Wakes those who wait for a connection, in the order in which they came.
+    arrivals: Notify,
 }
 
 /// The connections to one peer.
@@ -60,7 +61,7 @@ impl Links {
     pub(crate) fn new() -> Self {
         Self {
             peers: Mutex::new(BTreeMap::new()),
-            arrivals: watch::Sender::new(0),
+            arrivals: Notify::new(),
         }
     }
 
@@ -83,20 +84,20 @@ impl Links {
 
     /// Asks the coordinator to make `peer` dial here, and waits for it.
     async fn introduced(&self, core: &Arc<Core>, peer: &PeerId, lane: Lane) -> Option<Link> {
-        let mut arrivals = self.arrivals.subscribe();
         core.session
             .ask::<_, Done>(&Introduce { peer: *peer })
             .await
             .ok()?;
         let arrived = async {
             loop {
+                let arrival = self.arrivals.notified();
                 if let Some(link) = self.open_one(peer, lane) {
-                    return Some(link);
+                    return link;
                 }
-                arrivals.changed().await.ok()?;
+                arrival.await;
             }
         };
-        time::timeout(INTRODUCTION, arrived).await.ok().flatten()
+        time::timeout(INTRODUCTION, arrived).await.ok()
     }
 
     /// The coordinator says that `peer` wants a connection and cannot make it.
@@ -155,7 +156,7 @@ impl Links {
         }
         all.push(link.clone());
         drop(peers);
-        self.arrivals.send_modify(|n| *n += 1);
+        self.arrivals.notify_waiters();
         true
     }
 

@@ -15,7 +15,7 @@ use skep_wire::{
         Done, Have, HaveMore, Message, NewRevocations, OutlinePage, Ping, Read, Reason, WantHave, WantOutline,
     },
 };
-use tokio::task::JoinSet;
+use tokio::{sync::broadcast::error::RecvError, task::JoinSet};
 
 use crate::{
     core::Core,
@@ -240,7 +240,7 @@ async fn have(core: Arc<Core>, link: Link, incoming: Incoming) {
     };
     let partial = Arc::downgrade(partial);
     drop((item, core));
-    while grown.changed().await.is_ok() {
+    while !matches!(grown.recv().await, Err(RecvError::Closed)) {
         let Some(now) = partial.upgrade().map(|p| p.stored()) else {
             return;
         };

@@ -3,7 +3,10 @@
 //! What the coordinator says unasked (orders, revocations) is carried out here or handed to the
 //! module it is for. What is announced, and when, is [`crate::announce`]'s.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rand::Rng;
 use skep_net::{AskError, CloseReason, Inbox, Incoming, Limits, Link, OpenError};
@@ -12,7 +15,11 @@ use skep_wire::message::{
     Reason, WantTriples, Welcome,
 };
 use thiserror::Error;
-use tokio::{sync::watch, task::JoinSet, time};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{announce, core::Core};
@@ -43,7 +50,9 @@ pub struct View {
 
 /// The connection to the coordinator.
 pub struct Session {
-    link: watch::Sender<Option<Link>>,
+    link: Mutex<Option<Link>>,
+    /// Wakes those who wait for a link in the order in which they came, as no watch channel does.
+    connected: Notify,
     view: watch::Sender<View>,
 }
 
@@ -69,7 +78,8 @@ pub enum SessionError {
 impl Session {
     pub(crate) fn new() -> Self {
         Self {
-            link: watch::Sender::new(None),
+            link: Mutex::default(),
+            connected: Notify::new(),
             view: watch::Sender::new(View::default()),
         }
     }
@@ -101,12 +111,21 @@ impl Session {
     }
 
     async fn link(&self) -> Result<Link, SessionError> {
-        let mut link = self.link.subscribe();
-        let up = time::timeout(PATIENCE, link.wait_for(Option::is_some)).await;
-        match up {
-            Ok(Ok(link)) => Ok(link.clone().expect("waited for one")),
-            _ => Err(SessionError::Disconnected(self.view.borrow().trouble.clone())),
-        }
+        let up = async {
+            loop {
+                let connected = self.connected.notified();
+                if let Some(link) = self.current().clone() {
+                    return link;
+                }
+                connected.await;
+            }
+        };
+        let disconnected = |_| SessionError::Disconnected(self.view.borrow().trouble.clone());
+        time::timeout(PATIENCE, up).await.map_err(disconnected)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Link>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -219,7 +238,8 @@ impl Attending {
             v.trouble = None;
             v.returning.get_or_insert(self.welcome.returning);
         });
-        session.link.send_replace(Some(self.link.clone()));
+        session.current().replace(self.link.clone());
+        session.connected.notify_waiters();
         let mut tasks = JoinSet::new();
         tasks.spawn(announce::reconcile(core.clone(), self.welcome.holdings_known));
         tasks.spawn(beat(core.clone(), self.link.clone(), self.welcome.heartbeat_ms));
@@ -237,7 +257,7 @@ impl Attending {
                 Some(_) = tasks.join_next() => {}
             }
         };
-        session.link.send_replace(None);
+        session.current().take();
         session.view.send_modify(|v| {
             v.connected = false;
             v.trouble = Some(reason);

@@ -11,7 +11,7 @@ use std::{
 use roaring::RoaringTreemap;
 use skep_store::{Partial, Source, source::SourceError};
 use skep_wire::{BlobId, PeerId, outline::Page, record::ShareRecord};
-use tokio::sync::watch;
+use tokio::sync::broadcast;
 
 /// Everything that can be served.
 #[derive(Default)]
@@ -24,8 +24,8 @@ pub(crate) struct Item {
     pub(crate) body: Body,
     /// The records it is held under.
     records: RwLock<Vec<ShareRecord>>,
-    /// Raised when a growing one has grown.
-    pub(crate) grown: watch::Sender<u64>,
+    /// Tells when a growing one has grown, all who listen in the same order.
+    pub(crate) grown: broadcast::Sender<()>,
 }
 
 /// The bytes.
@@ -54,7 +54,7 @@ impl Shelf {
         let item = Arc::new(Item {
             body,
             records: RwLock::new(records),
-            grown: watch::Sender::new(0),
+            grown: broadcast::Sender::new(1),
         });
         self.items
             .write()

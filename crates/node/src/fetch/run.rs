@@ -340,7 +340,7 @@ impl<'a> Pump<'a> {
     /// Offers what is here to others while the rest is still coming.
     fn offer(&mut self) {
         if let Some(item) = &self.offered {
-            item.grown.send_modify(|n| *n += 1);
+            let _ = item.grown.send(());
             return;
         }
         let Some(record) = self.job.goal.record.clone() else {
