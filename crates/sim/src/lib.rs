@@ -7,7 +7,7 @@
 mod inspector;
 mod item;
 mod play;
-mod scenario;
+pub mod scenario;
 mod town;
 mod truth;
 
@@ -95,12 +95,14 @@ fn run_traced(seed: u64, trace: Trace) -> Result<Report, Failure> {
     }
 }
 
-/// Notes panics instead of printing them.
+/// Notes panics besides printing them.
 fn hear_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        panic::set_hook(Box::new(|info| {
-            PANICS.with_borrow_mut(|panics| panics.push(info.to_string()))
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANICS.with_borrow_mut(|panics| panics.push(info.to_string()));
+            print(info);
         }));
     });
 }

@@ -50,7 +50,7 @@ pub struct Failure {
 ///
 /// # Errors
 /// [`Failure`] when a promise was broken.
-pub async fn play(scenario: &Scenario, trace: Trace) -> Result<Report, Failure> {
+pub(crate) async fn play(scenario: &Scenario, trace: Trace) -> Result<Report, Failure> {
     let mut player = Player::new(scenario, trace);
     let outcome = player.play(scenario).await;
     let story = std::mem::take(&mut player.story);
