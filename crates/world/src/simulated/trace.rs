@@ -34,7 +34,11 @@ impl Trace {
         }
         if let Some(lines) = &mut inner.lines {
             let digest = blake3::hash(bytes).to_hex();
-            lines.push(format!("{place} {what} [{} bytes, {}]", bytes.len(), &digest[..8]));
+            lines.push(format!(
+                "{place} {what} [{} bytes, {}]",
+                bytes.len(),
+                &digest[..8]
+            ));
         }
     }
 
