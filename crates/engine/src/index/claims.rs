@@ -78,6 +78,19 @@ impl Claims {
         }
     }
 
+    /// The claim whose question is answered. Several may ask about one content, a part of it and
+    /// then all, and their answers may overtake each other: the right one, or else a part's, which
+    /// a wrong answer harms least.
+    fn asking(&mut self, session: SessionId, answer: &Answer) -> Option<&mut Claim> {
+        let claims = self.open.range_mut((session, 0)..=(session, u64::MAX));
+        let asking = claims.filter_map(|(_, claim)| {
+            let expected = claim.asked.get(&answer.content)?;
+            let wrong = answer.answer != Some(expected.answer);
+            Some(((wrong, expected.complete), claim))
+        });
+        asking.min_by_key(|(harm, _)| *harm).map(|(_, claim)| claim)
+    }
+
     fn of(&self, session: SessionId) -> impl Iterator<Item = (SessionId, u64)> {
         let claims = self.open.range((session, 0)..=(session, u64::MAX));
         claims.map(|(id, _)| *id)
@@ -354,16 +367,13 @@ impl Index {
 
     /// Whether the content is listed, by this answer or before.
     fn judge(&mut self, caller: Caller, answer: Answer, effects: &mut Effects) -> bool {
+        let claim = self.claims.asking(caller.session, &answer);
         let Answer {
             content,
             answer,
             triples,
         } = answer;
-        let mut claims = self
-            .claims
-            .open
-            .range_mut((caller.session, 0)..=(caller.session, u64::MAX));
-        let asked = claims.find_map(|(_, claim)| Some((claim.asked.remove(&content)?, &mut claim.spoiled)));
+        let asked = claim.and_then(|claim| Some((claim.asked.remove(&content)?, &mut claim.spoiled)));
         let Some((expected, spoiled)) = asked else {
             return matches!(
                 self.holders.tie(caller.who, &content),

@@ -209,6 +209,35 @@ fn parts_are_asked_too_and_forgotten_with_the_connection() {
 }
 
 #[test]
+fn answers_about_a_part_and_about_all_may_overtake_each_other() {
+    for all_first in [true, false] {
+        for has_leaf in [true, false] {
+            let mut net = Net::new();
+            let (mut ada, mut bob) = (net.join(1, "ada"), net.join(2, "bob"));
+            net.publish(&mut ada, "a", blob(1));
+            let part = questions(net.ask(&bob, partial(blob(1)))).remove(0);
+            let all = questions(net.ask(&bob, hold(&[blob(1)]))).remove(0);
+            bob.has.insert(blob(1));
+            let mut part = bob.answer(&part);
+            if !has_leaf {
+                part.answer = None;
+            }
+            let mut answers = vec![part, bob.answer(&all)];
+            if all_first {
+                answers.reverse();
+            }
+            for answer in answers {
+                let answers = vec![answer];
+                net.ask(&bob, Request::Answers(Answers { answers }));
+            }
+            let holders = net.lookup(&ada, blob(1));
+            assert_eq!(holders.len(), 1, "{all_first} {has_leaf}");
+            assert!(holders[0].complete, "{all_first} {has_leaf}");
+        }
+    }
+}
+
+#[test]
 fn what_is_dropped_is_not_handed_out_nor_its_triples_asked() {
     let mut net = Net::new();
     let (mut ada, mut bob) = (net.join(1, "ada"), net.join(2, "bob"));
