@@ -213,8 +213,11 @@ fn random_leaf(layout: &Layout, rng: &mut StdRng) -> Option<u64> {
 }
 
 fn hash_leaf(body: &Body, nonce: &[u8; 32], leaf: u64) -> Option<[u8; 32]> {
-    let Body::Whole(source) = body else { return None };
     let mut bytes = vec![0; usize::try_from(UNIT_BYTES).expect("16 KiB")];
-    let len = source.leaf(leaf, &mut bytes).ok()?;
+    let len = match body {
+        Body::Whole(source) => source.leaf(leaf, &mut bytes),
+        Body::Growing(partial) => partial.leaf(leaf, &mut bytes),
+    };
+    let len = len.ok()?;
     Some(leaf_answer(nonce, bytes.get(..len)?))
 }

@@ -36,6 +36,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// Bytes that are stored before they are made durable along the way: a sync competes with the
 /// download for disk and processor, but a system that is full of unwritten bytes stalls everybody.
 const FLUSH_BYTES: u64 = 2 << 30;
+/// How often in the course of a download the coordinator is told that a part is here.
+const TELLINGS: u64 = 8;
 /// How long a full disk is left alone before the next try.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -107,6 +109,8 @@ struct Pump<'a> {
     unflushed: Option<u64>,
     /// On the shelf once there is something to offer.
     offered: Option<Arc<shelf::Item>>,
+    /// Chunks stored since the coordinator was last told that a part is here.
+    untold_chunks: u64,
     moved: Moved,
 }
 
@@ -133,6 +137,7 @@ impl<'a> Pump<'a> {
             unusable: BTreeMap::new(),
             unflushed: Some(0),
             offered: None,
+            untold_chunks: 0,
             moved: Moved::default(),
         }
     }
@@ -341,6 +346,10 @@ impl<'a> Pump<'a> {
     fn offer(&mut self) {
         if let Some(item) = &self.offered {
             let _ = item.grown.send(());
+            self.untold_chunks += 1;
+            if self.untold_chunks > self.partial.layout().chunks() / TELLINGS {
+                self.announce_part();
+            }
             return;
         }
         let Some(record) = self.job.goal.record.clone() else {
@@ -357,9 +366,19 @@ impl<'a> Pump<'a> {
             core.shelf
                 .put(id, shelf::Body::Growing(self.partial.clone()), records),
         );
-        let announcing = core.clone();
-        core.spawn(async move {
-            if let Err(error) = announce::hold(&announcing, &[id], false).await {
+        self.announce_part();
+    }
+
+    /// Tells the coordinator that a part is here. It asks about a leaf that may not be: then it is
+    /// told again when there is more. What is small is done before anybody could make use of it.
+    fn announce_part(&mut self) {
+        self.untold_chunks = 0;
+        if self.partial.layout().chunks() < 2 * TELLINGS {
+            return;
+        }
+        let (core, id) = (self.job.core.clone(), self.job.goal.content.id);
+        self.job.core.spawn(async move {
+            if let Err(error) = announce::hold(&core, &[id], false).await {
                 tracing::debug!("what is here of {id} is not announced: {error}");
             }
         });
