@@ -157,6 +157,29 @@ fn a_holder_dies_during_a_download() {
 }
 
 #[test]
+fn the_only_holder_dies_and_comes_back() {
+    let network = Network::start();
+    let (mut peers, bytes) = holders(&network, 1, &[]);
+    let getter = network.peer_with("getter", &SLOW);
+    let mut get = getter.begin_get("big", &getter.files);
+    let had = get.progress(2 * A_PART);
+    peers[0].kill();
+    get.finish().refused(1, "no_holders");
+    assert!(
+        !getter.files.join("big").exists(),
+        "nothing unfinished under the final name"
+    );
+    peers[0].restart();
+    getter.wait_for_holders("big", 1);
+    let done = getter.get("big", &getter.files);
+    assert!(only_file(&getter.files) == bytes);
+    assert!(
+        done_bytes(&done) <= SIZE as u64 - had + UNDER_WAY,
+        "{had} were there: {done}"
+    );
+}
+
+#[test]
 fn a_holder_that_comes_back_is_a_holder_at_once() {
     let network = Network::start();
     let (mut peers, _) = holders(&network, 2, &[]);

@@ -271,6 +271,26 @@ fn what_is_for_one_is_not_there_for_others() {
 }
 
 #[test]
+fn those_who_are_getting_it_serve_each_other() {
+    let network = Network::start();
+    let ann = network.peer_with("ann", &["--up-rate", "4MiB"]);
+    let bytes = write_random(&ann.files.join("x"), 24 * MIB, 1);
+    ann.share(&ann.files.join("x"), "x");
+    let peers = ["bob", "cem", "dee"].map(|name| network.peer(name));
+    let gets = peers.each_ref().map(|peer| peer.begin_get("x", &peer.files));
+    let done = gets.map(|get| get.finish().done());
+    for peer in &peers {
+        assert!(fs::read(peer.files.join("x")).unwrap() == bytes, "{}", peer.name);
+    }
+    let from_ann: u64 = done.iter().filter_map(|done| done["from"]["ann"].as_u64()).sum();
+    let all = 3 * bytes.len() as u64;
+    assert!(
+        from_ann < all * 9 / 10,
+        "the one who had it served {from_ann} of {all}: {done:?}"
+    );
+}
+
+#[test]
 fn several_downloads_run_at_the_same_time() {
     let network = Network::start();
     let ann = network.peer("ann");
