@@ -81,6 +81,7 @@ const ROOMS: &[Room] = &[
         name: "skep-sim",
         may_use: &[
             "skep-coordinator",
+            "skep-net",
             "skep-node",
             "skep-engine",
             "skep-ledger",
