@@ -212,7 +212,7 @@ impl Model {
         self.forget_unshared();
     }
 
-    /// Says that it has a content, and is believed if it has, or is the first publisher to say so.
+    /// Says that it has a content, and is believed if it has, or publishes it and cannot be asked.
     fn hold(&mut self, at: usize, content: BlobId) {
         self.actors[at].heard = self.net.now.mono;
         let peer = &self.actors[at].peer;
@@ -229,7 +229,9 @@ impl Model {
         let known = actor.holds(&content);
         assert!(!asked || (shared && held && !known), "asked without need");
         assert_eq!(refused.is_empty(), !asked || has);
-        if (shared && publishes && !held) || (asked && has) || actor.doubted.remove(&content) {
+        // A publisher is believed where there is nothing to ask.
+        let was_doubted = actor.doubted.remove(&content);
+        if (shared && publishes && !asked) || (asked && has) || was_doubted {
             actor.proven.insert(content);
         }
     }
