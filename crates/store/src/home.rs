@@ -1,7 +1,8 @@
 //! The store's files in a peer's home.
 //!
-//! All can be made again from the contents themselves: losing one costs reading, not data. So they are
-//! not synced (but for a hint that a folder is being replaced), and each is checked when it is read.
+//! All can be made again from the contents themselves: losing one costs reading, not data. So few are
+//! synced: a hint that a folder is being replaced, and what an inventory relies on, before it is written.
+//! Each is checked when it is read.
 //!
 //! | path | what |
 //! |---|---|
@@ -38,6 +39,7 @@ impl Home {
         for folder in ["outlines", "manifests", "places", "partials"] {
             dir.make_dirs(&path(folder))?;
         }
+        dir.sync(None)?;
         let files = OpenFiles::new(OPEN_FILES);
         Ok(Arc::new(Self { dir, files }))
     }
@@ -83,6 +85,25 @@ impl Home {
         file.set_len(0)?;
         fill(&*file)?;
         self.dir.rename(&new, path, Replace::Allow)
+    }
+
+    /// Lets `fill` write the inventory of a place. Outline and manifest of the content are durable
+    /// before: who finds the inventory after a power cut finds them too.
+    pub(crate) fn note(
+        &self,
+        place: &Place,
+        content: BlobId,
+        fill: impl FnOnce(&dyn File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for path in [outlines(content), manifest(content)] {
+            match self.read(&path) {
+                Ok(file) => file.sync()?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            }
+            self.dir.sync(path.parent().as_ref())?;
+        }
+        self.replace(&inventory(place), fill)
     }
 
     /// Makes files durable, with their names.

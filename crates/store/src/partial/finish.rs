@@ -182,7 +182,7 @@ impl Partial {
             }
         };
         let content = self.content();
-        Ok(self.home.replace(&home::inventory(&self.place), |file| {
+        Ok(self.home.note(&self.place, content.id, |file| {
             inventory::write(file, content, &items)
         })?)
     }

@@ -154,8 +154,9 @@ pub(super) fn restamp(home: &Home, source: &Source) -> Result<bool, SourceError>
         return Ok(false);
     }
     let item = Item { stamp, ..item };
-    home.replace(&home::inventory(source.place()), |file| {
-        inventory::write(file, source.content(), &[item])
+    let content = source.content();
+    home.note(source.place(), content.id, |file| {
+        inventory::write(file, content, &[item])
     })?;
     Ok(true)
 }

@@ -170,10 +170,8 @@ fn keep(
             stamp: file.stamp,
         });
     }
-    home.replace(&home::inventory(place), |file| {
-        inventory::write(file, content, &items)
-    })
-    .map_err(ScanError::Home)?;
+    home.note(place, content.id, |file| inventory::write(file, content, &items))
+        .map_err(ScanError::Home)?;
     drop(items);
     Source::open(home, place).map_err(|e| ScanError::Home(io::Error::other(e)))
 }
