@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rand::{Rng, rngs::StdRng};
 use skep_wire::{
     BlobId, Layout, ShareName, UNIT_BYTES,
+    chunk::UNITS_PER_CHUNK,
     message::{Answer, Answers, Done, Drop, Hold, Holding, Publish, Question, Questions, Triple, Verdicts},
     proof::{leaf_answer, leaf_number, unit_count},
 };
@@ -212,12 +213,17 @@ fn random_leaf(layout: &Layout, rng: &mut StdRng) -> Option<u64> {
     leaf_number(chunk, rng.random_range(0..units))
 }
 
+/// The answer to a question. What has decayed gives none: others would be measured by it.
 fn hash_leaf(body: &Body, nonce: &[u8; 32], leaf: u64) -> Option<[u8; 32]> {
     let mut bytes = vec![0; usize::try_from(UNIT_BYTES).expect("16 KiB")];
     let len = match body {
-        Body::Whole(source) => source.leaf(leaf, &mut bytes),
+        Body::Whole(source) => source
+            .check_chunk(leaf / UNITS_PER_CHUNK, &mut Vec::new())
+            .and_then(|()| source.leaf(leaf, &mut bytes)),
         Body::Growing(partial) => partial.leaf(leaf, &mut bytes),
     };
-    let len = len.ok()?;
+    let len = len
+        .inspect_err(|error| tracing::debug!("leaf {leaf} cannot be told: {error}"))
+        .ok()?;
     Some(leaf_answer(nonce, bytes.get(..len)?))
 }
