@@ -79,6 +79,8 @@ struct Player {
     downloading: usize,
     /// Shares that are being published or taken back.
     announcing: BTreeSet<Pair>,
+    /// Peers that could not be dialled at some time.
+    hidden: BTreeSet<PeerNumber>,
     /// What the inspector told last.
     last_findings: Option<Findings>,
     story: Vec<String>,
@@ -100,6 +102,7 @@ impl Player {
             inspected: Instant::now(),
             downloading: 0,
             announcing: BTreeSet::new(),
+            hidden: BTreeSet::new(),
             last_findings: None,
             story: Vec::new(),
         }
@@ -176,7 +179,10 @@ impl Player {
             Act::Reroute(from, to, route) => net.set_route(address(from), address(to), route),
             Act::Reset(one, other) => net.reset(address(one), address(other)),
             Act::Unplug(place) => net.unplug(address(place), true),
-            Act::Hide(peer) => net.hide(address(Place::Peer(peer)), true),
+            Act::Hide(peer) => {
+                self.hidden.insert(peer);
+                net.hide(address(Place::Peer(peer)), true);
+            }
             Act::Calm => net.calm(),
         }
         Ok(())

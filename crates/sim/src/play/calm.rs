@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::Player;
 use crate::{
     item::Copy,
-    scenario::{ItemNumber, PeerNumber},
-    town::{Program, name},
+    scenario::{ItemNumber, PeerNumber, Place},
+    town::{Program, address, name},
     truth::Pair,
 };
 
@@ -27,7 +27,12 @@ const LAST_DOWNLOADS: usize = 2;
 impl Player {
     pub(super) async fn calm_down(&mut self) -> Result<(), String> {
         self.tell("the calm begins");
-        self.town.universe.net().calm();
+        let net = self.town.universe.net().clone();
+        net.calm();
+        // Whether a peer can be dialled is tried when it connects.
+        for &peer in &self.hidden {
+            net.reset(address(Place::Peer(peer)), address(Place::Coordinator));
+        }
         self.town.start_coordinator().await?;
         self.until(RETURN, "not everybody comes back", Self::everybody_is_back)
             .await?;
