@@ -155,7 +155,8 @@ impl Attendance {
         self.draw_card(who, member);
     }
 
-    /// The member says where it listens, if anywhere. Returns what is to be dialled to find out.
+    /// The member says where it listens, if anywhere. Returns what is to be dialled to find out; who
+    /// was not reached before may be by now.
     pub(super) fn listens(
         &mut self,
         who: Who,
@@ -163,7 +164,7 @@ impl Attendance {
         address: Option<Endpoint>,
     ) -> Option<Endpoint> {
         let row = &mut self[who];
-        if row.address == address && row.reachable.is_some() {
+        if row.address == address && row.reachable == Some(true) {
             return None;
         }
         row.reachable = if address.is_some() { None } else { Some(false) };
