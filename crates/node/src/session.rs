@@ -1,7 +1,7 @@
 //! The connection to the coordinator: kept up, reconnected by itself, and asked through.
 //!
 //! What the coordinator says unasked (orders, revocations) is carried out here or handed to the
-//! module it is for. What is announced, and when, is [`crate::announce`]'s.
+//! module it is for. What is announced, and when, is `announce`'s.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -1,8 +1,8 @@
 //! Downloads: from words to a verified file or folder, and to being a holder of it.
 //!
-//! [`wanted`] reads the words, [`resolve`] asks what they mean, [`target`] finds the place,
-//! [`reuse`] takes what is on this machine already,
-//! [`run`] moves the chunks as the scheduler in `skep-engine` says, and [`finish`] keeps the result.
+//! [`wanted`] reads the words, `resolve` asks what they mean, `target` finds the place,
+//! `reuse` takes what is on this machine already,
+//! `run` moves the chunks as the scheduler in `skep-engine` says, and `finish` keeps the result.
 
 pub mod wanted;
 

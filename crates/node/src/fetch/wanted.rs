@@ -1,6 +1,6 @@
 //! What a person asks for: `NAME`, `PEER/NAME`, an id or a link, and for a folder `/SUB/PATH` behind it.
 //!
-//! Only the reading of the words; looking them up is [`super::resolve`]'s.
+//! Only the reading of the words; looking them up is `resolve`'s.
 
 use skep_wire::{BlobId, PeerName, RelPath, ShareName, message::Query, ticket::Link};
 use thiserror::Error;
