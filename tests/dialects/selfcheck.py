@@ -1,0 +1,244 @@
+"""Runs whole networks of the test partners, one dialect after the other; fails if one does not work.
+
+`python3 selfcheck.py [p2pbrs|napster|content|supernova ...]`. This checks the partners against each other only; the
+tests of the gateway check them against Skep.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DEADLINE_SECONDS = 30.0
+
+
+class Program:
+    """A running partner: commands in, reports out."""
+
+    running: list["Program"] = []
+
+    def __init__(self, name: str, *arguments: object) -> None:
+        command = [sys.executable, str(HERE / f"{name}.py"), *map(str, arguments)]
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1
+        )
+        self.reports: queue.Queue[dict] = queue.Queue()
+        self.title = " ".join(map(str, arguments))
+        Program.running.append(self)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.reports.put(json.loads(line))
+
+    def wait(self, *events: str) -> dict:
+        """The next report of one of these kinds; others are passed over."""
+        deadline = time.time() + DEADLINE_SECONDS
+        while True:
+            try:
+                found = self.reports.get(timeout=max(0.0, deadline - time.time()))
+            except queue.Empty:
+                raise AssertionError(f"{self.title}: no {events}") from None
+            if found["event"] in events:
+                return found
+
+    def ready(self) -> dict:
+        self.started = self.wait("ready", "error")
+        check(self.started["event"] == "ready", f"{self.title}: {self.started}")
+        return self.started
+
+    @property
+    def address(self) -> str:
+        return self.started["listen"]
+
+    def command(self, line: str) -> dict:
+        self.process.stdin.write(line + "\n")
+        return self.wait("done", "error")
+
+    def must(self, line: str) -> dict:
+        answer = self.command(line)
+        check(answer["event"] == "done", f"{self.title}: {line}: {answer}")
+        return answer
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def text_of_log(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+
+def started(name: str, *arguments: object) -> Program:
+    """Starts a partner and waits until it is ready."""
+    program = Program(name, *arguments)
+    program.ready()
+    return program
+
+
+def check(condition: object, what: str) -> None:
+    if not condition:
+        raise AssertionError(what)
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    """Waits until the condition holds."""
+    deadline = time.time() + DEADLINE_SECONDS
+    while not condition():
+        check(time.time() < deadline, what)
+        time.sleep(0.05)
+
+
+def folder(root: Path, name: str, **files: bytes) -> Path:
+    """A folder with files; the first underscore of a name stands for a dot."""
+    path = root / name
+    path.mkdir()
+    for file, data in files.items():
+        (path / file.replace("_", ".", 1)).write_bytes(data)
+    return path
+
+
+def some_bytes(size: int, seed: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+# P2PBRS
+
+
+def p2pbrs(root: Path) -> None:
+    p2pbrs_network(root)
+    p2pbrs_faults(root)
+    p2pbrs_crash(root)
+
+
+def p2pbrs_peer(server: Program, directory: Path, role: str, *more: object) -> Program:
+    name = directory.name.split("-")[-1]
+    fixed = ["--server", server.address, "--name", name, "--role", role, "--dir", directory]
+    return started("p2pbrs", "peer", *fixed, "--heartbeat", 0.3, *more)
+
+
+def p2pbrs_network(root: Path) -> None:
+    """Backup, restore, a failed holder, and what is denied."""
+    photo = some_bytes(100_001, 1)
+    server = started("p2pbrs", "server", "--listen", "127.0.0.1:0", "--replicas", 2, "--heartbeat", 0.3, "--acks")
+    owner_dir = folder(root, "net-Alice", photo_jpg=photo, empty_txt=b"")
+    owner = p2pbrs_peer(server, owner_dir, "OWNER", "--acks")
+    check(owner.command("backup photo.jpg")["reason"] == "No_Storage", "no storage yet")
+    storages = [p2pbrs_peer(server, folder(root, f"net-S{n}"), "STORAGE") for n in range(4)]
+    check(owner.must("backup photo.jpg")["chunks"] == 25, "25 chunks of 4096")
+    check(storages[0].command("backup x")["event"] == "error", "no such file")
+    eventually(lambda: all_held(server, "photo.jpg", 2), "two replicas of each chunk")
+    restore(owner, owner_dir, "photo.jpg", photo)
+    owner.must("backup empty.txt")
+    restore(owner, owner_dir, "empty.txt", b"")
+    storages[0].kill()
+    server.wait("failed")
+    eventually(lambda: all_held(server, "photo.jpg", 2, without="S0"), "replicas of what S0 held")
+    restore(owner, owner_dir, "photo.jpg", photo)
+    storages[1].must("deregister")
+    eventually(lambda: all_held(server, "photo.jpg", 2, without="S1"), "replicas of what S1 held")
+    check(owner.command("restore nothing.txt")["reason"] == "No_Such_File", "unknown file")
+    texts = ["BACKUP_REQ 9 a.txt 10 0", "RESTORE_REQ 8 a.txt", "HEARTBEAT 7 A 0 0"]
+    raw = started_raw("p2pbrs", "--to", server.address, *texts)
+    check(raw == ["BACKUP-DENIED 9 Not_Registered", "RESTORE_FAIL 8 a.txt Not_Registered"], f"stranger: {raw}")
+    twin = Program("p2pbrs", "peer", "--server", server.address, "--name", "Alice", "--dir", root / "twin")
+    check(twin.wait("error")["reason"] == "Name_In_Use", "name in use")
+
+
+def p2pbrs_faults(root: Path) -> None:
+    """Damage, breaks and silence are made good by attempts, fallbacks and a new plan."""
+    data = some_bytes(30_000, 2)
+    for style in ("at", "colon", "names"):
+        server = started("p2pbrs", "server", "--listen", "127.0.0.1:0", "--peer-list", style, "--ack-timeout", 1)
+        root_here = folder(root, f"faults-{style}")
+        dirs = {name: folder(root_here, name, f_bin=data) for name in ("Own", "Bad", "Good")}
+        good = p2pbrs_peer(server, dirs["Good"], "BOTH")
+        bad = p2pbrs_peer(server, dirs["Bad"], "STORAGE", "--refuse", "Disk_Broken")
+        know = [item for peer in (good, bad) for item in ("--know", f"{peer.started['name']}={peer.address}")]
+        odd = ["--corrupt", "--faults", 2, "--no-keyword", "--checksum", "md5"]
+        owner = p2pbrs_peer(server, dirs["Own"], "OWNER", *odd, *know)
+        check(owner.must("backup f.bin 1024")["holders"] == {"Good": 30}, "fallback took all")
+        restore(owner, dirs["Own"], "f.bin", data)
+        kill(server, good, bad, owner)
+    server = started("p2pbrs", "server", "--listen", "127.0.0.1:0", "--ack-timeout", 1)
+    root_here = folder(root, "faults-ack")
+    silent = p2pbrs_peer(server, folder(root_here, "Mum"), "STORAGE", "--no-ack", "--mute")
+    owner = p2pbrs_peer(server, folder(root_here, "Own", f_bin=data), "OWNER", "--break-after", 10, "--faults", 2)
+    check(owner.must("backup f.bin")["holders"] == {"Mum": 8}, "all at the silent one")
+    holder = p2pbrs_peer(server, folder(root_here, "Late"), "STORAGE")
+    owner.wait("replanned")
+    eventually(lambda: len(holder.must("list")["chunks"]) == 8, "reallocated")
+    kill(server, silent, owner, holder)
+
+
+def p2pbrs_crash(root: Path) -> None:
+    """A server killed in between knows everything when it is back."""
+    data = some_bytes(50_000, 3)
+    state = root / "state.json"
+    server = started("p2pbrs", "server", "--listen", "127.0.0.1:0", "--state", state)
+    owner_dir = folder(root, "crash-Own", f_bin=data)
+    owner = p2pbrs_peer(server, owner_dir, "BOTH")
+    holder = p2pbrs_peer(server, folder(root, "crash-Hold"), "STORAGE")
+    owner.must("backup f.bin")
+    eventually(lambda: all_held(server, "f.bin", 1), "held")
+    time.sleep(0.5)
+    server.kill()
+    server = started("p2pbrs", "server", "--listen", server.address, "--state", state, "--drop", 1)
+    restore(owner, owner_dir, "f.bin", data)
+    kill(server, owner, holder)
+
+
+def restore(owner: Program, directory: Path, file: str, data: bytes) -> None:
+    (directory / file).unlink(missing_ok=True)
+    owner.must(f"restore {file}")
+    check((directory / file).read_bytes() == data, f"{file} is as it was")
+
+
+def all_held(server: Program, file: str, replicas: int, without: str = "") -> bool:
+    found = next(item for item in server.must("files")["files"] if item["file"] == file)
+    held = found["holders"].values()
+    return len(held) == found["chunks"] and all(len(set(names) - {without}) >= replicas for names in held)
+
+
+def started_raw(name: str, *arguments: object) -> list:
+    return Program(name, "raw", *arguments).wait("done")["replies"]
+
+
+def kill(*programs: Program) -> None:
+    for program in programs:
+        program.kill()
+
+
+CHECKS = {"p2pbrs": p2pbrs}
+
+
+def main() -> int:
+    failed = 0
+    for name in sys.argv[1:] or CHECKS:
+        with tempfile.TemporaryDirectory() as root:
+            try:
+                CHECKS[name](Path(root))
+                print(f"{name}: works")
+            except AssertionError as error:
+                failed += 1
+                print(f"{name}: FAILED: {error}")
+                for program in Program.running:
+                    print(f"--- {program.title}\n{program.text_of_log()[-3000:]}")
+            finally:
+                kill(*Program.running)
+                Program.running.clear()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
