@@ -17,6 +17,7 @@ use super::{
     shares::ShareNo,
     table::{No, Table},
 };
+use crate::turns::Turns;
 
 /// The most holders handed out at once.
 pub(super) const HANDED_OUT: usize = 50;
@@ -33,9 +34,9 @@ pub(super) struct Content {
     /// The shares that mean it; never empty.
     pub(super) shares: Vec<ShareNo>,
     /// Holders of all of it that are online.
-    complete: VecDeque<Who>,
+    complete: Turns<Who>,
     /// Holders of a part of it that are online.
-    partial: VecDeque<Who>,
+    partial: Turns<Who>,
     /// Holders of all of it that are offline, or have yet to say that they still have it.
     absent: Vec<Who>,
     triples: VecDeque<Known>,
@@ -192,9 +193,9 @@ impl Holders {
         let held = &mut self.held[who.index()];
         let content = &mut self.contents[no];
         match (complete, held.online) {
-            (true, true) => content.complete.push_front(who),
+            (true, true) => content.complete.come(who),
             (true, false) => content.absent.push(who),
-            (false, true) => content.partial.push_front(who),
+            (false, true) => content.partial.come(who),
             (false, false) => return false,
         }
         if complete {
@@ -216,8 +217,8 @@ impl Holders {
         held.doubted.remove(&no);
         held.partial.remove(&no);
         let content = &mut self.contents[no];
-        content.complete.retain(|other| *other != who);
-        content.partial.retain(|other| *other != who);
+        content.complete.go(&who);
+        content.partial.go(&who);
         content.absent.retain(|other| *other != who);
         content.triples.retain(|known| known.by != who);
     }
@@ -242,7 +243,7 @@ impl Holders {
         for no in &self.held[who.index()].complete {
             let content = &mut self.contents[*no];
             content.absent.retain(|other| *other != who);
-            content.complete.push_front(who);
+            content.complete.come(who);
         }
     }
 
@@ -251,11 +252,11 @@ impl Holders {
         let held = &mut self.held[who.index()];
         held.online = false;
         for no in std::mem::take(&mut held.partial) {
-            self.contents[no].partial.retain(|other| *other != who);
+            self.contents[no].partial.go(&who);
         }
         for no in &self.held[who.index()].complete {
             let content = &mut self.contents[*no];
-            content.complete.retain(|other| *other != who);
+            content.complete.go(&who);
             content.absent.push(who);
         }
     }
@@ -279,7 +280,7 @@ impl Holders {
         held.doubted.extend(&complete);
         for no in complete.into_iter().filter(|_| online) {
             let content = &mut self.contents[no];
-            content.complete.retain(|other| *other != who);
+            content.complete.go(&who);
             content.absent.push(who);
         }
     }
@@ -300,8 +301,10 @@ impl Holders {
     /// those of a part, each least recently handed out first. They go to the end of their queue.
     pub(super) fn hand_out(&mut self, no: ContentNo, asker: Who, mut each: impl FnMut(Who, bool)) {
         let content = &mut self.contents[no];
-        let room = rotate(&mut content.complete, asker, HANDED_OUT, |who| each(who, true));
-        rotate(&mut content.partial, asker, room, |who| each(who, false));
+        let is_asker = |who: &Who| *who == asker;
+        let complete = &mut content.complete;
+        let room = complete.hand_out(HANDED_OUT, is_asker, |who| each(*who, true));
+        content.partial.hand_out(room, is_asker, |who| each(*who, false));
     }
 
     /// Keeps a verified holder's triples; the oldest make room.
@@ -333,8 +336,7 @@ impl Holders {
         } else {
             rng.random_range(0..complete.len())
         };
-        let turned = complete.range(start..).chain(complete.range(..start));
-        turned.copied().find(|who| *who != other_than)
+        complete.iter_from(start).copied().find(|who| *who != other_than)
     }
 
     /// Adds the next member, who is offline and has nothing.
@@ -356,8 +358,8 @@ impl Content {
         Self {
             id,
             shares: Vec::new(),
-            complete: VecDeque::new(),
-            partial: VecDeque::new(),
+            complete: Turns::new(),
+            partial: Turns::new(),
             absent: Vec::new(),
             triples: VecDeque::new(),
         }
@@ -387,30 +389,6 @@ impl Content {
     pub(super) fn lacks_triples(&self) -> bool {
         self.triples.len() <= FEW_TRIPLES
     }
-}
-
-/// Hands out the first `room` of a queue and moves them to its end; returns the room that is left.
-///
-/// When all of them were handed out at once, the queue turns by one: askers take the first ones first.
-fn rotate(queue: &mut VecDeque<Who>, asker: Who, room: usize, mut each: impl FnMut(Who)) -> usize {
-    let (mut left, mut passed) = (room, 0);
-    for who in queue.iter().copied() {
-        if left == 0 {
-            break;
-        }
-        passed += 1;
-        if who != asker {
-            each(who);
-            left -= 1;
-        }
-    }
-    let turn = if passed == queue.len() {
-        passed.min(1)
-    } else {
-        passed
-    };
-    queue.rotate_left(turn);
-    left
 }
 
 #[cfg(test)]

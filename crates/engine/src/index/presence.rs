@@ -1,7 +1,6 @@
 //! Who is there, where it listens, and since when it is silent. By the monotonic clock alone.
 
 use std::{
-    collections::BTreeSet,
     ops::{Index, IndexMut},
     time::Duration,
 };
@@ -17,9 +16,7 @@ use super::{
     facts::Profile,
     members::{Member, Who},
 };
-
-/// After how many heartbeats that did not come a peer is offline.
-const MISSED: u32 = 3;
+use crate::agenda::{Agenda, MISSED};
 
 /// What is known of a member's whereabouts.
 pub(super) struct Whereabouts {
@@ -53,9 +50,8 @@ pub(super) struct Attendance {
     rows: Vec<Whereabouts>,
     /// Beside the rows, so that lookups touch little memory.
     cards: Vec<Card>,
-    /// When to look after each peer that is online. Its heartbeats do not move the entry: an entry
-    /// that comes up too early is put off then.
-    due: BTreeSet<(Duration, Who)>,
+    /// When to look after each peer that is online.
+    due: Agenda<Who>,
 }
 
 impl Attendance {
@@ -65,7 +61,7 @@ impl Attendance {
             failed_after,
             rows: Vec::new(),
             cards: Vec::new(),
-            due: BTreeSet::new(),
+            due: Agenda::default(),
         }
     }
 
@@ -88,7 +84,7 @@ impl Attendance {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Duration> {
-        self.due.first().map(|(due, _)| *due)
+        self.due.next_wakeup()
     }
 
     /// The connection of a member that is online.
@@ -106,7 +102,7 @@ impl Attendance {
             return false;
         }
         (row.online, row.due) = (true, due);
-        self.due.insert((due, who));
+        self.due.enter(due, who);
         true
     }
 
@@ -117,7 +113,7 @@ impl Attendance {
             return None;
         }
         row.online = false;
-        self.due.remove(&(row.due, who));
+        self.due.strike(row.due, who);
         let profile = row.profile.get_or_insert_default();
         profile.last_seen_unix_s = row.heard.unix_s;
         row.heard = now;
@@ -133,20 +129,15 @@ impl Attendance {
 
     /// Those that have been silent for too long. They are still online: the caller sees them off.
     pub(super) fn silent(&mut self, now: Moment) -> Vec<Who> {
-        let mut silent = Vec::new();
-        let due: Vec<_> = self.due.range(..=(now.mono, Who::LAST)).copied().collect();
-        for (due, who) in due {
-            let row = &mut self.rows[who.index()];
-            let limit = row.heard.mono + self.heartbeat * MISSED;
-            if limit <= now.mono {
-                silent.push(who);
-            } else {
+        let (rows, patience) = (&mut self.rows, self.heartbeat * MISSED);
+        self.due.overdue(now.mono, |who| {
+            let row = &mut rows[who.index()];
+            let limit = row.heard.mono + patience;
+            if limit > now.mono {
                 row.due = limit;
-                self.due.remove(&(due, who));
-                self.due.insert((limit, who));
             }
-        }
-        silent
+            limit
+        })
     }
 
     /// The member was dialled back.

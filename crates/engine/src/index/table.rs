@@ -11,7 +11,8 @@ use std::{
 pub(super) struct No<T>(u32, PhantomData<fn() -> T>);
 
 impl<T> No<T> {
-    /// The highest number there is.
+    /// The highest number there is, which nothing has.
+    #[cfg(test)]
     pub(super) const LAST: Self = Self(u32::MAX, PhantomData);
 
     /// Any number, for tests of what only refers to things.

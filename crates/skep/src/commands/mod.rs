@@ -9,6 +9,8 @@ mod coordinator;
 mod demo;
 mod down;
 mod downloads;
+#[allow(dead_code, unused_variables, reason = "the dialects come one by one")]
+mod gateway;
 mod get;
 mod invite;
 mod leave;
@@ -36,6 +38,7 @@ pub(crate) enum Command {
     Share(share::Args),
     Unshare(unshare::Args),
     Get(get::Args),
+    Gateway(gateway::Args),
     Downloads(downloads::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -57,6 +60,7 @@ pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<E
         Command::Share(args) => share::run(args, globals, out),
         Command::Unshare(args) => unshare::run(args, globals, out),
         Command::Get(args) => get::run(args, globals, out),
+        Command::Gateway(args) => gateway::run(args, globals, out),
         Command::Downloads(args) => downloads::run(&args, globals, out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Completions(args) => completions::run(&args),

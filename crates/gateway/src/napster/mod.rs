@@ -1,0 +1,1 @@
+//! The dialect `napster`: an index that verifies who seeds a file; packed structs over TCP.

@@ -1,0 +1,1 @@
+//! The dialect `supernova`: a tracker of peers with shared folders; text over TCP.

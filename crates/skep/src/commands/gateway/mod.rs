@@ -1,0 +1,123 @@
+//! `skep gateway DIALECT ROLE`: other people's protocols, in the foreground. One file per dialect.
+
+mod console;
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::Subcommand;
+use serde::Serialize;
+use skep_gateway::{
+    journal::Journal,
+    strangers::{Cidr, Trust},
+};
+
+use crate::{exit::Exit, failure::Failure, globals, globals::Globals, output::Output, runtime};
+
+/// Speak another system's protocol, in any of its roles
+///
+/// Its programs then work with this one. A peer's role takes one command per line on standard
+/// input, or after `--`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    dialect: Dialect,
+}
+
+/// Which protocol.
+#[derive(Subcommand)]
+enum Dialect {}
+
+pub(crate) fn run(args: Args, _globals: &Globals, _out: &Output) -> Result<Exit, Failure> {
+    match args.dialect {}
+}
+
+/// What every role of every dialect takes.
+#[derive(clap::Args)]
+pub(crate) struct Shared {
+    /// Address to tell others, when listening on a wildcard
+    #[arg(long, value_name = "IP")]
+    advertise: Option<IpAddr>,
+    /// Also write every message to this file
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Addresses that are exempt from the bounds towards strangers; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    trust: Vec<Cidr>,
+}
+
+impl Shared {
+    /// Where messages are written down.
+    pub(crate) fn journal(&self) -> Result<Journal, Failure> {
+        let open = |path: &PathBuf| OpenOptions::new().create(true).append(true).open(path);
+        let file = self
+            .log
+            .as_ref()
+            .map(open)
+            .transpose()
+            .map_err(|e| Failure::usage(format!("the log file cannot be opened: {e}"), "check --log"))?;
+        let file = file.map(|file| Box::new(file) as Box<dyn Write + Send>);
+        Ok(Journal::new(runtime::world().clock, file))
+    }
+
+    /// Whom the bounds towards strangers do not meet.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::new(self.trust.clone())
+    }
+
+    /// The address to tell others of what listens on `listen`.
+    pub(crate) fn advertised(&self, listen: SocketAddr) -> SocketAddr {
+        let own = super::coordinator::addresses(listen);
+        let ip = self.advertise.or_else(|| own.first()?.host.parse().ok());
+        SocketAddr::new(ip.unwrap_or(listen.ip()), listen.port())
+    }
+}
+
+/// The folder of a role, in a namespace of its own beneath the home: a native peer may live beside it.
+pub(crate) fn home(globals: &Globals, role: &str) -> Result<PathBuf, Failure> {
+    Ok(globals.peer_home()?.join("gateway").join(role))
+}
+
+/// The folder that a peer shares and downloads into: `--dir`, made if it is missing, or the current one.
+pub(crate) fn shared_dir(dir: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+    let dir = globals::absolute(dir.map_or(".".as_ref(), PathBuf::as_path))?;
+    fs::create_dir_all(&dir).map_err(|e| {
+        Failure::usage(
+            format!("the folder {} cannot be made: {e}", dir.display()),
+            "check --dir",
+        )
+    })?;
+    Ok(dir)
+}
+
+/// The `ready` event of any role.
+#[derive(Serialize)]
+pub(crate) struct Ready {
+    /// The role's first address; a peer's control address.
+    pub(crate) listen: SocketAddr,
+    /// Where a peer takes datagrams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) udp: Option<SocketAddr>,
+    /// Where a peer takes connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tcp: Option<SocketAddr>,
+    /// The peer's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+}
+
+impl Ready {
+    /// A server's.
+    pub(crate) fn server(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            udp: None,
+            tcp: None,
+            name: None,
+        }
+    }
+}
