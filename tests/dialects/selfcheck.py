@@ -219,7 +219,93 @@ def kill(*programs: Program) -> None:
         program.kill()
 
 
-CHECKS = {"p2pbrs": p2pbrs}
+# Napster
+
+
+def napster(root: Path) -> None:
+    napster_network(root)
+    napster_forms(root)
+    napster_faults(root)
+
+
+def napster_peer(index: Program, directory: Path, *more: object) -> Program:
+    return started("napster", "peer", "--server", index.address, "--dir", directory, *more)
+
+
+def listed(index: Program, file: str) -> set[str]:
+    seeders = index.must("files")["files"].get(file, [])
+    return {"{}:{}".format(*seeder["address"]) for seeder in seeders}
+
+
+def ask_napster(index: Program, file: str) -> list[str]:
+    options = ["--to", index.address, "--replies", 1, "--wait", 5]
+    return started_raw("napster", *options, "REQ_FILE", f"file_name={file}")
+
+
+def napster_network(root: Path) -> None:
+    """Register, get, become a seeder; a seeder that is down is dropped."""
+    song = some_bytes(100_000, 4)
+    index = started("napster", "index", "--listen", "127.0.0.1:0", "--pick", "round-robin", "--fresh", 0)
+    dirs = [folder(root, name) for name in ("one", "two", "three")]
+    (dirs[0] / "song.mp3").write_bytes(song)
+    (dirs[0] / "empty").write_bytes(b"")
+    (dirs[0] / ("n" * 21)).write_bytes(b"x")
+    one, two, three = (napster_peer(index, directory) for directory in dirs)
+    check(two.command("get song.mp3")["reason"] == "File_Not_Found", "nothing yet")
+    one.must("register song.mp3")
+    one.must("register empty")
+    check(one.command("register " + "n" * 21)["reason"] == "Name_Too_Long", "21 characters")
+    eventually(lambda: listed(index, "song.mp3") and listed(index, "empty"), "listed")
+    check(two.must("get song.mp3")["seeder"] == one.address, "from the only seeder")
+    two.must("get empty")
+    check((dirs[1] / "song.mp3").read_bytes() == song and (dirs[1] / "empty").read_bytes() == b"", "the files")
+    eventually(lambda: listed(index, "song.mp3") == {one.address, two.address}, "the leecher is a seeder")
+    one.kill()
+    check(three.must("get song.mp3")["seeder"] == two.address, "from the seeder that is up")
+    for _ in range(3):
+        found = ask_napster(index, "song.mp3")
+        check(found[0].startswith("FILE_FOUND"), f"raw: {found}")
+    eventually(lambda: listed(index, "song.mp3") == {two.address, three.address}, "the dead one is dropped")
+    gone = ask_napster(index, "nothing")
+    check(gone == ["ERR_FILE_NOT_FOUND"], f"raw: {gone}")
+    kill(index, two, three)
+
+
+def napster_forms(root: Path) -> None:
+    """Other ways to send the same, all to be read."""
+    data = some_bytes(50_001, 5)
+    for number, form in enumerate((["--one-connection"], ["--shuffle"], ["--full-segment-size"])):
+        index = started("napster", "index", "--listen", "127.0.0.1:0", "--segment", 8000, "--pick", "credit")
+        here, there = folder(root, f"form{number}", f_bin=data), folder(root, f"to{number}")
+        seeder = napster_peer(index, here, "--segment", 8000, *form)
+        leecher = napster_peer(index, there, "--segment", 8000)
+        seeder.must("register f.bin")
+        index.wait("registered")
+        leecher.must("get f.bin")
+        check((there / "f.bin").read_bytes() == data, str(form))
+        kill(index, seeder, leecher)
+
+
+def napster_faults(root: Path) -> None:
+    """Lies are not listed; damage and breaks are noticed, and the next attempt works."""
+    data = some_bytes(30_000, 6)
+    index = started("napster", "index", "--listen", "127.0.0.1:0", "--timeout", 2)
+    liar = napster_peer(index, folder(root, "liar", f_bin=data), "--lie-hash")
+    liar.must("register f.bin")
+    index.wait("dropped")
+    check(not listed(index, "f.bin"), "a liar is not listed")
+    for number, fault in enumerate((["--corrupt"], ["--break-after", 10_000])):
+        name = f"g{number}.bin"
+        bad_dir, good_dir = folder(root, f"bad{number}"), folder(root, f"good{number}")
+        (bad_dir / name).write_bytes(data)
+        bad, good = napster_peer(index, bad_dir, *fault, "--faults", 1), napster_peer(index, good_dir, "--stall", 1)
+        bad.must(f"register {name}")
+        index.wait("registered")
+        check(good.must(f"get {name}")["attempts"] == 2, f"{fault}: second attempt")
+        check((good_dir / name).read_bytes() == data, f"{fault}: as it was")
+
+
+CHECKS = {"p2pbrs": p2pbrs, "napster": napster}
 
 
 def main() -> int:
