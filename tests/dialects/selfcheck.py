@@ -305,7 +305,70 @@ def napster_faults(root: Path) -> None:
         check((good_dir / name).read_bytes() == data, f"{fault}: as it was")
 
 
-CHECKS = {"p2pbrs": p2pbrs, "napster": napster}
+# Content
+
+
+def content(root: Path) -> None:
+    content_transcript(root)
+    content_forms(root)
+
+
+def content_peer(index: Program, directory: Path, name: str, *more: object) -> Program:
+    return started("content", "peer", "--server", index.address, "--name", name, "--dir", directory, *more)
+
+
+def content_transcript(root: Path) -> None:
+    """The session of the document's section 3."""
+    lorem, shrek = some_bytes(1234, 7), some_bytes(500, 8)
+    index = started("content", "index", "--listen", "127.0.0.1:0", "--probe", 0.5)
+    dirs = {name: folder(root, name) for name in ("Mai", "Jeff", "Hamzah")}
+    (dirs["Mai"] / "lorem").write_bytes(lorem)
+    (dirs["Hamzah"] / "shrek").write_bytes(shrek)
+    mai, jeff, hamzah = (content_peer(index, directory, name) for name, directory in dirs.items())
+    check(mai.command("R shrek")["reason"] == "No_Such_File", "shrek is not here")
+    port = mai.must("R lorem")["port"]
+    check(mai.must("O")["names"] == ["lorem"], "O")
+    check(mai.must("L")["contents"] == [{"name": "lorem", "port": port}], "L")
+    check(mai.command("R lorem")["event"] == "error", "twice")
+    check(jeff.must("D lorem")["port"] == port, "from Mai")
+    check((dirs["Jeff"] / "lorem").read_bytes() == lorem, "lorem")
+    hamzah.must("R shrek")
+    check(sorted(jeff.must("O")["names"]) == ["lorem", "shrek"], "both")
+    hamzah.must("Q")
+    check(jeff.must("O")["names"] == ["lorem"], "shrek is gone")
+    ports = {started_raw("content", *ask_s(index))[0].split()[-1] for _ in range(2)}
+    check(len(ports) == 2, "round robin")
+    jeff.must("Q")
+    check(mai.must("O")["names"] == ["lorem"], "Mai still has it")
+    mai.kill()
+    check(index.wait("dropped")["peer"] == "Mai", "a lost peer is dropped")
+    kill(index)
+
+
+def ask_s(index: Program) -> list[object]:
+    return ["--to", index.address, "--replies", 1, "S", "peer=X", "content=lorem"]
+
+
+def content_forms(root: Path) -> None:
+    """Ways to send content, all of which are read; and one that is cut off."""
+    index = started("content", "index", "--listen", "127.0.0.1:0", "--names-at", 0)
+    forms = (["--end-mark"], ["--content-first"], [])
+    for size in (0, 1, 99, 100, 101, 12345):
+        for number, form in enumerate(forms):
+            data, name = some_bytes(size, size), f"c{size}{'abc'[number]}"
+            here, there = folder(root, f"from-{name}"), folder(root, f"to-{name}")
+            (here / name).write_bytes(data)
+            seeder = content_peer(index, here, f"s{name}", *form)
+            leecher = content_peer(index, there, f"l{name}", *form)
+            seeder.must(f"R {name}")
+            check(leecher.must(f"D {name}")["bytes"] == size, f"{form} {size}")
+            check((there / name).read_bytes() == data, f"{form} {size}")
+            kill(seeder, leecher)
+    check(len(started_raw("content", "--to", index.address, "O")) == 19, "all names, and their number")
+    kill(index)
+
+
+CHECKS = {"p2pbrs": p2pbrs, "napster": napster, "content": content}
 
 
 def main() -> int:
