@@ -24,6 +24,11 @@ impl<T: PartialEq> Turns<T> {
         self.0.push_front(who);
     }
 
+    /// Whoever comes waits until all others had a turn. The caller knows that it is not there.
+    pub fn queue(&mut self, who: T) {
+        self.0.push_back(who);
+    }
+
     /// Takes somebody out of the queue. Returns whether it was there.
     pub fn go(&mut self, who: &T) -> bool {
         let before = self.0.len();

@@ -14,5 +14,6 @@ pub mod journal;
 pub mod keep;
 pub mod napster;
 pub mod p2pbrs;
+mod padded;
 pub mod strangers;
 pub mod supernova;

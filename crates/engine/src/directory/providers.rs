@@ -42,11 +42,19 @@ impl<C, P> Default for Providers<C, P> {
 impl<C: Ord + Clone, P: Ord + Clone> Providers<C, P> {
     /// Lists a provider of a content; it is the next to be handed out. Returns whether it was not listed.
     pub fn list(&mut self, content: &C, who: &P) -> bool {
+        self.enter(content, who, Turns::come)
+    }
+
+    /// Lists a provider of a content behind all others. Returns whether it was not listed.
+    pub fn list_last(&mut self, content: &C, who: &P) -> bool {
+        self.enter(content, who, Turns::queue)
+    }
+
+    fn enter(&mut self, content: &C, who: &P, place: fn(&mut Turns<P>, P)) -> bool {
         let contents = self.by_provider.entry(who.clone()).or_default();
         let is_new = contents.insert(content.clone());
         if is_new {
-            let providers = self.by_content.entry(content.clone()).or_default();
-            providers.come(who.clone());
+            place(self.by_content.entry(content.clone()).or_default(), who.clone());
         }
         is_new
     }
