@@ -8,6 +8,8 @@
 //! Nothing of the native network is reachable from here but what is exposed on purpose. Nothing is
 //! printed, and the environment is not read.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod console;
 pub mod content;
 pub mod journal;
