@@ -3,7 +3,7 @@
 Reports are JSON, one object a line, on standard output. The messages of the protocol, sent and received, go to
 standard error, one a line, with time, direction, address and text. Commands come one a line on standard input;
 each is answered with a `done` or an `error` report. At the end of the input the program stays, and serves, until
-it gets SIGTERM. Nothing of any protocol is here.
+it gets SIGTERM or the process that started it is gone. Nothing of any protocol is here.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 Address = tuple[str, int]
-Command = Callable[..., dict[str, object]]
+Fields = dict[str, Any]
+Command = Callable[..., Fields]
+
+PARENT_CHECK_SECONDS = 1.0
 
 _output = threading.Lock()
 
@@ -77,7 +80,9 @@ def leave(code: int = 0) -> NoReturn:
 
 
 def obey(commands: Mapping[str, Command]) -> NoReturn:
-    """Carries out the commands of standard input, then waits for SIGTERM."""
+    """Carries out the commands of standard input, then waits for the end."""
+    parent = os.getppid()
+    every(PARENT_CHECK_SECONDS, lambda: os.getppid() == parent or leave())
     signal.signal(signal.SIGTERM, lambda *_: leave())
     for line in sys.stdin:
         if words := _split(line):

@@ -51,6 +51,7 @@ def _add_raw(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_raw)
     parser.add_argument("--to", required=True)
     parser.add_argument("--tcp", action="store_true", help="one connection, read to its end, instead of a datagram")
+    parser.add_argument("--from", dest="source", default=":0", metavar="IP:PORT")
     parser.add_argument("--wait", type=float, default=1.0)
     parser.add_argument("--replies", type=int, default=0, help="stop waiting after so many")
     parser.add_argument("message", nargs="+", help="HEX, or a type with peer=, content= and port=")
@@ -77,7 +78,8 @@ def _compose(words: list[str]) -> bytes:
 
 
 def _exchange(options: argparse.Namespace, data: bytes) -> bytes:
-    with socket.create_connection(parse_address(options.to), timeout=options.wait) as connection:
+    source = parse_address(options.source)
+    with socket.create_connection(parse_address(options.to), options.wait, source_address=source) as connection:
         connection.sendall(data)
         answer = b""
         try:
@@ -92,6 +94,7 @@ def _collect(options: argparse.Namespace, data: bytes) -> list[str]:
     address = parse_address(options.to)
     replies: list[str] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(parse_address(options.source))
         udp.sendto(data, address)
         deadline = time.time() + options.wait
         while (left := deadline - time.time()) > 0 and not 0 < options.replies <= len(replies):

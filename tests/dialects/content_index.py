@@ -15,7 +15,7 @@ import threading
 from argparse import Namespace
 from dataclasses import dataclass
 
-from console import Address, every, in_background, obey, parse_address, report, trace
+from console import Address, Fields, every, in_background, obey, parse_address, report, trace
 from content_pdu import CONTENT, HOST, PEER, PORT, BadPdu, Pdu, decode, pdu, text_pdu
 
 PROBE_SECONDS = 3.0
@@ -47,7 +47,7 @@ class Index:
         report("ready", listen="{}:{}".format(*self.socket.getsockname()))
         obey({"entries": self.show})
 
-    def show(self) -> dict[str, object]:
+    def show(self) -> Fields:
         """The queue from front to back."""
         with self.lock:
             return {"entries": [vars(entry) for entry in self.queue]}

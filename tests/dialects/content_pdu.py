@@ -80,7 +80,7 @@ def split_content(stream: bytes) -> bytes:
     the mark; without a mark that byte is the C of the short PDU.
     """
     rest = len(stream) % PDU_BYTES
-    marked = len(stream) >= PDU_BYTES + rest and stream[-PDU_BYTES:-PDU_BYTES + 1] == b"A"
+    marked = len(stream) >= PDU_BYTES + rest and stream[-PDU_BYTES : -PDU_BYTES + 1] == b"A"
     if marked and (rest == 0 or stream[-rest : len(stream) - rest + 1] != b"C"):
         stream = stream[:-PDU_BYTES]
     parts = [stream[start : start + PDU_BYTES] for start in range(0, len(stream), PDU_BYTES)]

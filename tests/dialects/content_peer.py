@@ -17,7 +17,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-from console import Address, Quit, Refused, in_background, obey, parse_address, report, trace
+from console import Address, Fields, Quit, Refused, in_background, obey, parse_address, report, trace
 from content_pdu import (
     CONTENT,
     DATA_BYTES,
@@ -48,7 +48,7 @@ class Offer:
 
     @property
     def port(self) -> int:
-        return self.listener.getsockname()[1]
+        return int(self.listener.getsockname()[1])
 
 
 class Peer:
@@ -76,11 +76,11 @@ class Peer:
         })  # fmt: skip
 
     def _udp_port(self) -> int:
-        return self.udp.getsockname()[1]
+        return int(self.udp.getsockname()[1])
 
     # Commands
 
-    def register(self, name: str) -> dict[str, object]:
+    def register(self, name: str) -> Fields:
         """R: offers a content of the folder on a port of its own."""
         self._check_name(name)
         if not (self.folder / name).is_file():
@@ -91,7 +91,7 @@ class Peer:
         in_background(self._serve_all, offer)
         return {"peer": self.options.name, "content": name, "port": offer.port}
 
-    def deregister(self, name: str) -> dict[str, object]:
+    def deregister(self, name: str) -> Fields:
         """T: takes a content back."""
         self._ask_acknowledged(pdu("T", (PEER, self.options.name), (CONTENT, name)), None)
         offer = self.offers.pop(name, None)
@@ -100,11 +100,11 @@ class Peer:
             offer.listener.close()
         return {"content": name}
 
-    def list_local(self) -> dict[str, object]:
+    def list_local(self) -> Fields:
         """L: what is registered, with its port."""
         return {"contents": [{"name": offer.name, "port": offer.port} for offer in self.offers.values()]}
 
-    def list_index(self) -> dict[str, object]:
+    def list_index(self) -> Fields:
         """O: all names the index knows."""
         with self.lock:
             first = self._ask(pdu("O", (PEER, self.options.name)))
@@ -113,7 +113,7 @@ class Peer:
             names = [self._receive("O").any_text() for _ in range(int(first.any_text()))]
         return {"names": names}
 
-    def download(self, name: str) -> dict[str, object]:
+    def download(self, name: str) -> Fields:
         """D: fetches a content from the provider the index names, then registers it."""
         self._check_name(name)
         with self.lock:
@@ -131,7 +131,7 @@ class Peer:
         except Refused as error:
             return {**result, "registered": None, "refused": str(error)}
 
-    def quit(self) -> dict[str, object]:
+    def quit(self) -> Fields:
         """Q: takes everything back, and leaves."""
         for name in list(self.offers):
             try:
@@ -194,7 +194,8 @@ class Peer:
         if self.options.content_first:
             fields = [(PEER, name), (CONTENT, self.options.name)]
         request = pdu("D", *fields)
-        with socket.create_connection(address, timeout=TCP_SECONDS) as connection:
+        source = (self.options.listen, 0)
+        with socket.create_connection(address, TCP_SECONDS, source_address=source) as connection:
             trace(">", address, str(request))
             connection.sendall(request.encode())
             data = connection.makefile("rb").read()

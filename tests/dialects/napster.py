@@ -11,6 +11,7 @@ import queue
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 from console import in_background, parse_address, report, trace
 from napster_index import Index
@@ -92,7 +93,7 @@ def _raw(options: argparse.Namespace) -> None:
 def _compose(words: list[str], ip: str, port: int, segment: int) -> bytes:
     if words[0] not in KIND_NAMES:
         return bytes.fromhex("".join(words))
-    fields: dict[str, object] = {"ip": ip, "port": port}
+    fields: dict[str, Any] = {"ip": ip, "port": port}
     for word in words[1:]:
         name, _, value = word.partition("=")
         number = name in ("port", "file_size", "segment_size", "segno")

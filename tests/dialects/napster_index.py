@@ -19,7 +19,7 @@ import time
 from argparse import Namespace
 from dataclasses import dataclass, field
 
-from console import Address, in_background, obey, parse_address, report, trace
+from console import Address, Fields, in_background, obey, parse_address, report, trace
 from napster_wire import BadMessage, Message, encode, read
 
 ASKED_SECONDS = 600.0
@@ -55,7 +55,7 @@ class Index:
         report("ready", listen="{}:{}".format(*self.here))
         obey({"files": self.show})
 
-    def show(self) -> dict[str, object]:
+    def show(self) -> Fields:
         """What is listed."""
         with self.lock:
             listed = {name: [vars(seeder) for seeder in seeders] for name, seeders in self.files.items() if seeders}

@@ -21,7 +21,7 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from console import Address, Quit, Refused, in_background, obey, parse_address, report, trace
+from console import Address, Fields, Quit, Refused, in_background, obey, parse_address, report, trace
 from napster_wire import MAX_FILE_BYTES, NAME_BYTES, BadMessage, Message, encode, read
 
 ROUNDS = 3
@@ -78,7 +78,7 @@ class Peer:
 
     # Commands
 
-    def register(self, name: str) -> dict[str, object]:
+    def register(self, name: str) -> Fields:
         """Offers a file; done when the index has asked for the confirmation and got it."""
         data = (self.folder / name).read_bytes()
         if len(name.encode()) > NAME_BYTES:
@@ -92,7 +92,7 @@ class Peer:
             raise Refused("Not_Confirmed")
         return {"file": name, "size": len(data), "hash": digest}
 
-    def get(self, name: str) -> dict[str, object]:
+    def get(self, name: str) -> Fields:
         """Fetches a file from a seeder the index names."""
         for attempt in range(1, ROUNDS + 1):
             found = self._ask_index(name)
@@ -105,12 +105,12 @@ class Peer:
             report("attempt", file=name, seeder=seeder, attempt=attempt, reason=reason)
         raise Refused(reason or "Not_Fetched")
 
-    def show(self) -> dict[str, object]:
+    def show(self) -> Fields:
         """The files of the folder."""
         names = [path.name for path in self.folder.iterdir() if path.is_file() and not path.name.startswith(".")]
         return {"files": sorted(names)}
 
-    def quit(self) -> dict[str, object]:
+    def quit(self) -> Fields:
         """Ends the program; the index finds out."""
         raise Quit
 
@@ -151,8 +151,12 @@ class Peer:
 
     def _send(self, address: Address, message: Message) -> None:
         trace(">", address, str(message))
-        with socket.create_connection(address, timeout=CONNECT_SECONDS) as connection:
+        with self._connect(address) as connection:
             connection.sendall(encode(message, self.options.segment))
+
+    def _connect(self, address: Address) -> socket.socket:
+        """A connection that comes from the address inside the messages."""
+        return socket.create_connection(address, CONNECT_SECONDS, source_address=(self.here[0], 0))
 
     def _accept_all(self) -> None:
         while True:
@@ -243,7 +247,7 @@ class Peer:
             self._send(leecher, segment)
 
     def _send_bytes(self, address: Address, data: bytes) -> None:
-        with socket.create_connection(address, timeout=CONNECT_SECONDS) as connection:
+        with self._connect(address) as connection:
             connection.sendall(data)
 
     def _segments(self, name: str, data: bytes) -> list[Message]:

@@ -95,7 +95,7 @@ def read(stream: BinaryIO, segment: int) -> Message | None:
     body = stream.read(struct.calcsize(layout))
     if len(body) < struct.calcsize(layout):
         raise BadMessage(f"{kind} ends after {len(body)} bytes")
-    values = dict(zip(_KINDS[kind], struct.unpack(layout, body)))
+    values = dict(zip(_KINDS[kind], struct.unpack(layout, body), strict=True))
     for name in _TEXTS:
         if name in values:
             values[name] = values[name].split(b"\0")[0].decode("utf-8", "replace")

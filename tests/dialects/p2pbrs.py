@@ -56,6 +56,7 @@ def _add_peer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicas", type=int, default=1, help="peers to bring each chunk to")
     parser.add_argument("--heartbeat", type=float, default=10.0)
     parser.add_argument("--acks", action="store_true", help="wait for answers to DE-REGISTER and BACKUP_DONE")
+    parser.add_argument("--answer", choices=("tcp", "udp", "both"), default="both", help="way of CHUNK_OK")
     parser.add_argument("--know", action="append", default=[], metavar="NAME=IP:PORT", help="for lists of bare names")
     _add_faults(parser)
 
@@ -65,7 +66,7 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-checksum", action="store_true", help="chunk headers without checksum")
     parser.add_argument("--no-ack", action="store_true", help="fault: never send STORE_ACK")
     parser.add_argument("--mute", action="store_true", help="fault: send no heartbeats")
-    parser.add_argument("--silent", action="store_true", help="fault: never answer CHUNK_OK or CHUNK_ERROR")
+    parser.add_argument("--silent", action="store_true", help="fault: no CHUNK_OK or CHUNK_ERROR by TCP")
     parser.add_argument("--refuse", metavar="REASON", help="fault: CHUNK_ERROR with this reason to every chunk")
     parser.add_argument("--corrupt", action="store_true", help="fault: damage the chunks that are sent")
     parser.add_argument("--break-after", type=int, metavar="N", help="fault: close after N bytes of a chunk sent")
@@ -75,7 +76,7 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
 def _add_raw(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_raw)
     parser.add_argument("--to", required=True)
-    parser.add_argument("--from-port", type=int, default=0)
+    parser.add_argument("--from", dest="source", default=":0", metavar="IP:PORT")
     parser.add_argument("--wait", type=float, default=1.0, help="seconds to wait for replies")
     parser.add_argument("--replies", type=int, default=0, help="stop waiting after so many")
     parser.add_argument("--tcp", action="store_true", help="send lines on one TCP connection instead")
@@ -93,7 +94,7 @@ def _raw_udp(options: argparse.Namespace) -> list[str]:
     address = parse_address(options.to)
     replies: list[str] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1" if address[0].startswith("127.") else "", options.from_port))
+        udp.bind(parse_address(options.source))
         for text in options.text:
             trace(">", address, text)
             udp.sendto(text.encode("utf-8", "surrogateescape"), address)
@@ -111,7 +112,8 @@ def _raw_udp(options: argparse.Namespace) -> list[str]:
 
 def _raw_tcp(options: argparse.Namespace) -> list[str]:
     address = parse_address(options.to)
-    with socket.create_connection(address, timeout=options.wait) as connection:
+    source = parse_address(options.source)
+    with socket.create_connection(address, timeout=options.wait, source_address=source) as connection:
         for text in options.text:
             trace(">", address, text)
             connection.sendall(text.encode("utf-8", "surrogateescape") + b"\n")

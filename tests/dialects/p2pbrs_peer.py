@@ -23,10 +23,11 @@ from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote as quote_path
 
 import p2pbrs_text as text
-from console import Address, Quit, Refused, every, in_background, leave, obey, parse_address, report, trace
+from console import Address, Fields, Quit, Refused, every, in_background, leave, obey, parse_address, report, trace
 from p2pbrs_text import ChunkHeader, Place, Plan, parse_header, parse_plan, quote, unquote_name
 
 RESEND_SECONDS = (1.0, 2.0, 4.0, 3.0)
@@ -56,10 +57,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """What the server has announced for a file: whose it is, and from which IP address it will come, if told."""
+    """What the server has announced for a file: whose it is, and from where it will come, if told."""
 
     owner: str
-    ip: str | None
+    bringer: Address | None
 
 
 class ChunkStore:
@@ -68,33 +69,30 @@ class ChunkStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-
-    def path(self, owner: str, file: str, chunk: int) -> Path:
-        return self.folder / f"{owner}@{quote_path(file, safe='')}@{chunk}"
+        self.sizes = {path.name: path.stat().st_size for path in folder.glob("*@*@*")}
 
     def put(self, owner: str, file: str, chunk: int, data: bytes) -> None:
+        name = f"{quote_path(file, safe='')}@{chunk}@{owner}"
         draft = self.folder / f".draft-{threading.get_ident()}"
         draft.write_bytes(data)
-        draft.replace(self.path(owner, file, chunk))
+        draft.replace(self.folder / name)
+        self.sizes[name] = len(data)
 
     def find(self, file: str, chunk: int) -> Path | None:
-        found = sorted(self.folder.glob(f"*@{quote_path(file, safe='')}@{chunk}"))
-        return found[0] if found else None
+        start = f"{quote_path(file, safe='')}@{chunk}@"
+        names = (name for name in self.sizes.copy() if name.startswith(start))
+        first = next(names, None)
+        return self.folder / first if first else None
 
-    def listing(self) -> list[dict[str, object]]:
+    def listing(self) -> list[Fields]:
         items = []
-        for path in sorted(self.folder.glob("*@*@*")):
-            owner, file, chunk = path.name.split("@")
-            items.append(
-                {"owner": owner, "file": unquote_name(file), "chunk": int(chunk), "size": path.stat().st_size}
-            )
+        for name, size in sorted(self.sizes.copy().items()):
+            file, chunk, owner = name.split("@")
+            items.append({"owner": owner, "file": unquote_name(file), "chunk": int(chunk), "size": size})
         return items
 
     def used(self) -> int:
-        return sum(path.stat().st_size for path in self.folder.glob("*@*@*"))
-
-    def count(self) -> int:
-        return sum(1 for _ in self.folder.glob("*@*@*"))
+        return sum(self.sizes.copy().values())
 
 
 class Peer:
@@ -111,10 +109,11 @@ class Peer:
         self.tasks: dict[str, Task] = {}
         self.jobs: dict[str, Job] = {}
         self.waiting: dict[str, queue.Queue[str]] = {}
-        self.verdicts: dict[tuple[str, int], queue.Queue[str]] = {}
+        self.verdicts: dict[tuple[str, ...], queue.Queue[str]] = {}
         self.faults_left = options.faults
         self.next_rq = int(time.time() * 10) % 1_000_000
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, text.RECEIVE_BUFFER_BYTES)
         self.udp.bind((options.listen, options.udp))
         self.tcp = socket.create_server((options.listen, options.tcp), backlog=64)
 
@@ -191,13 +190,15 @@ class Peer:
             in_background(self._follow_new_plan, message)
 
     def _note_verdict(self, message: str) -> None:
-        fields = message.split(" ")
-        waiting = self.verdicts.get((unquote_name(fields[2]), int(fields[3])))
+        waiting = self.verdicts.get(tuple(message.split(" ")[1:4]))
         if waiting is not None:
             waiting.put(message)
 
     def _note_task(self, fields: list[str]) -> None:
-        bringer = fields[4].strip("[]").split(":")[0] if len(fields) > 4 else None
+        bringer = None
+        if len(fields) > 4:
+            ip, udp, *_ = fields[4].strip("[]").split(":")
+            bringer = ip, int(udp)
         self.tasks[unquote_name(fields[1])] = Task(fields[3], bringer)
 
     def _register(self) -> None:
@@ -213,11 +214,11 @@ class Peer:
 
     def _heartbeat(self) -> None:
         stamp = str(int(time.time()))
-        self._send(self.server, f"HEARTBEAT {self._rq()} {self.options.name} {self.store.count()} {stamp}")
+        self._send(self.server, f"HEARTBEAT {self._rq()} {self.options.name} {len(self.store.sizes)} {stamp}")
 
     # Owner
 
-    def backup(self, name: str, chunk_size: str | None = None) -> dict[str, object]:
+    def backup(self, name: str, chunk_size: str | None = None) -> Fields:
         """Brings the file to the peers the server plans for it."""
         data = (self.folder / name).read_bytes()
         file = Path(name).name
@@ -268,13 +269,18 @@ class Peer:
     def _send_chunk(self, file: str, chunk: int, data: bytes, address: Address) -> str:
         """Sends one chunk on a connection of its own; returns the verdict."""
         check = None if self.options.no_checksum else text.checksum(self.options.checksum, data)
-        header = ChunkHeader(self._rq(), file, chunk, len(data), check).write(not self.options.no_keyword)
-        verdicts = self.verdicts[file, chunk] = queue.Queue()
-        with socket.create_connection(address, timeout=TCP_SECONDS) as connection:
+        rq = self._rq()
+        header = ChunkHeader(rq, file, chunk, len(data), check).write(not self.options.no_keyword)
+        verdicts = self.verdicts[rq, quote(file), str(chunk)] = queue.Queue()
+        with self._connect(address) as connection:
             trace(">", address, header)
             connection.sendall(header.encode() + b"\n")
             self._send_body(connection, data)
             return self._verdict(connection, address, verdicts)
+
+    def _connect(self, address: Address) -> socket.socket:
+        """A connection that comes from the address the peer has registered."""
+        return socket.create_connection(address, TCP_SECONDS, source_address=(self.options.listen, 0))
 
     def _send_body(self, connection: socket.socket, data: bytes) -> None:
         """The bytes of a chunk, damaged or cut short if the program is told to misbehave."""
@@ -318,7 +324,7 @@ class Peer:
         """The server has put other peers in the place of silent ones: what they do not have is brought to them."""
         plan = parse_plan(message, self.known)
         job = self.jobs.get(plan.file)
-        if job is None or job.plan.rq != plan.rq:
+        if job is None:
             return
         job.plan = plan
         try:
@@ -327,7 +333,7 @@ class Peer:
         except (Refused, OSError) as error:
             report("replan-failed", file=job.file, reason=str(error))
 
-    def restore(self, name: str) -> dict[str, object]:
+    def restore(self, name: str) -> Fields:
         """Fetches a file back from its holders, and checks it as a whole."""
         answer = self._ask("RESTORE_REQ", quote(name))
         if not answer.startswith("RESTORE_PLAN"):
@@ -369,7 +375,7 @@ class Peer:
         return None
 
     def _get_chunk(self, plan: Plan, chunk: int, chunk_size: int, address: Address) -> bytes:
-        with socket.create_connection(address, timeout=TCP_SECONDS) as connection:
+        with self._connect(address) as connection:
             message = f"GET_CHUNK {plan.rq} {quote(plan.file)} {chunk}"
             trace(">", address, message)
             connection.sendall(message.encode() + b"\n")
@@ -399,7 +405,7 @@ class Peer:
                     if header.startswith("GET_CHUNK"):
                         self._give(connection, address, header)
                         return
-                    self._take(connection, address, parse_header(header), stream.read)
+                    self._take(connection, address, parse_header(header), stream)
         except (OSError, ValueError) as error:
             trace("!", address, str(error))
 
@@ -418,8 +424,8 @@ class Peer:
         trace(">", address, message)
         connection.sendall(message.encode() + b"\n")
 
-    def _take(self, connection: socket.socket, address: Address, header: ChunkHeader, read) -> None:
-        data = read(header.size)
+    def _take(self, connection: socket.socket, address: Address, header: ChunkHeader, stream: BinaryIO) -> None:
+        data = stream.read(header.size)
         if len(data) < header.size:
             raise ConnectionError(f"only {len(data)} of {header.size} bytes came")
         task = self._expected(header.file, address[0])
@@ -427,8 +433,12 @@ class Peer:
         subject = f"{header.rq} {quote(header.file)} {header.chunk}"
         if task and not reason:
             self.store.put(task.owner, header.file, header.chunk, data)
-        if not self.options.silent:
-            self._answer(connection, address, f"CHUNK_ERROR {subject} {reason}" if reason else f"CHUNK_OK {subject}")
+        verdict = f"CHUNK_ERROR {subject} {reason}" if reason else f"CHUNK_OK {subject}"
+        by_udp = self.options.answer != "tcp" and task and task.bringer
+        if by_udp:
+            self._send(by_udp, verdict)
+        if not self.options.silent and not (by_udp and self.options.answer == "udp"):
+            self._answer(connection, address, verdict)
         if not reason and not self.options.no_ack:
             self._send(self.server, f"STORE_ACK {subject} {header.size}")
 
@@ -437,7 +447,7 @@ class Peer:
         deadline = time.time() + EXPECT_SECONDS
         while True:
             task = self.tasks.get(file)
-            if task and task.ip in (None, ip):
+            if task and (task.bringer is None or task.bringer[0] == ip):
                 return task
             if time.time() > deadline:
                 return None
@@ -445,7 +455,7 @@ class Peer:
 
     def _objection(self, task: Task | None, header: ChunkHeader, data: bytes) -> str | None:
         if self.options.refuse:
-            return self.options.refuse
+            return str(self.options.refuse)
         if task is None:
             return "Not_Expected"
         if not text.matches(header.checksum, data):
@@ -476,11 +486,11 @@ class Peer:
 
     # Commands about the peer itself
 
-    def show(self) -> dict[str, object]:
+    def show(self) -> Fields:
         """What was backed up since the start, and what is kept for others."""
         return {"backups": sorted(self.jobs), "chunks": self.store.listing()}
 
-    def deregister(self) -> dict[str, object]:
+    def deregister(self) -> Fields:
         """Takes the peer's record from the server."""
         if self.options.acks:
             self._ask("DE-REGISTER", self.options.name)
@@ -488,7 +498,7 @@ class Peer:
             self._send(self.server, f"DE-REGISTER {self._rq()} {self.options.name}")
         return {"name": self.options.name}
 
-    def quit(self) -> dict[str, object]:
+    def quit(self) -> Fields:
         """Ends the process; the registration stays."""
         raise Quit
 

@@ -18,18 +18,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import threading
 import time
 from argparse import Namespace
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import p2pbrs_text as text
-from console import Address, every, in_background, obey, parse_address, report, trace
+from console import Address, Fields, every, in_background, obey, parse_address, report, trace
 from p2pbrs_text import Place, quote, unquote_name
 
 REPEAT_SECONDS = 60.0
@@ -114,7 +113,7 @@ class State:
         if path and path.exists():
             self._load(json.loads(path.read_text()))
 
-    def _load(self, stored: dict) -> None:
+    def _load(self, stored: Fields) -> None:
         self.members = {m["name"]: Member(**{**m, "heard": time.time()}) for m in stored["members"]}
         for item in stored["backups"]:
             for key in ("asked", "holders"):
@@ -164,9 +163,11 @@ class Server:
         self.answered: dict[tuple[Address, str], tuple[float, list[str]]] = {}
         self.answers: list[str] = []
         self.orders: deque[Order] = deque()
+        self.ordered: Counter[str] = Counter()
         self.next_rq = int(time.time()) % 100_000
         self.to_ignore = options.drop
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, text.RECEIVE_BUFFER_BYTES)
         self.socket.bind(parse_address(options.listen))
 
     def run(self) -> None:
@@ -214,7 +215,7 @@ class Server:
 
     def _handle(self, message: str, address: Address) -> None:
         keyword, _, rest = message.partition(" ")
-        handlers = {
+        handlers: dict[str, Callable[..., None]] = {
             "REGISTER": self._register,
             "DE-REGISTER": self._deregister,
             "BACKUP_REQ": self._backup_req,
@@ -293,8 +294,8 @@ class Server:
             self.changed = True
             self._forget(address)
             self._lose(name)
-        if self.options.acks:
-            self.answers.append(f"DE-REGISTERED {rq}")
+            if self.options.acks:
+                self.answers.append(f"DE-REGISTERED {rq}")
 
     def _forget(self, address: Address) -> None:
         for key in [key for key in self.answered if key[0] == address]:
@@ -366,6 +367,7 @@ class Server:
     def _order_store(self, backup: Backup, chunk: int, place: Member, bringer: Member) -> None:
         request = f"STORE_REQ {self._rq()} {quote(backup.file)} {chunk} {backup.owner}"
         address = (place.ip, place.udp)
+        self.ordered[place.name] += backup.chunk_size
         self.orders.append(Order(address, request + self._bringer(bringer), backup, chunk, place.name))
 
     def _bringer(self, member: Member) -> str:
@@ -462,7 +464,7 @@ class Server:
             return
         asked = backup.asked.get(chunk, [])
         spare = [m for m in self.state.members.values() if m.stores and m.name not in {backup.owner, *live}]
-        spare.sort(key=lambda m: (m.name in avoid, m.name not in asked, -self.state.free(m)))
+        spare.sort(key=lambda m: (m.name in avoid, m.name not in asked, self.ordered[m.name] - m.capacity))
         backup.asked[chunk] = [*live, *(target.name for target in spare[:wanted])]
         self.changed = True
         for target in spare[:wanted]:
@@ -544,11 +546,11 @@ class Server:
 
     # Commands
 
-    def _list_peers(self) -> dict[str, object]:
+    def _list_peers(self) -> Fields:
         with self.lock:
             return {"peers": [asdict(member) for member in self.state.members.values()]}
 
-    def _list_files(self) -> dict[str, object]:
+    def _list_files(self) -> Fields:
         with self.lock:
             files = [
                 {"owner": b.owner, "file": b.file, "chunks": b.chunks, "done": b.done, "complete": b.complete(),

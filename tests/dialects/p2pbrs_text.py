@@ -31,6 +31,7 @@ MIN_CHUNK_BYTES = 1024
 MAX_CHUNK_BYTES = 1 << 20
 DEFAULT_CHUNK_BYTES = 4096
 MAX_CHUNKS = 65536
+RECEIVE_BUFFER_BYTES = 4 << 20
 
 PEER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CAPACITY = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)?", re.IGNORECASE)

@@ -16,6 +16,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
+
+Report = dict[str, Any]
 
 HERE = Path(__file__).parent
 DEADLINE_SECONDS = 30.0
@@ -26,7 +29,7 @@ LOG_COLUMNS = 150
 class Program:
     """A running partner: commands in, reports out."""
 
-    running: list["Program"] = []
+    running: ClassVar[list[Program]] = []
 
     def __init__(self, name: str, *arguments: object) -> None:
         command = [sys.executable, str(HERE / f"{name}.py"), *map(str, arguments)]
@@ -34,16 +37,16 @@ class Program:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1
         )
-        self.reports: queue.Queue[dict] = queue.Queue()
+        self.reports: queue.Queue[Report] = queue.Queue()
         self.title = " ".join(map(str, arguments))
         Program.running.append(self)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in self.process.stdout:
+        for line in self.process.stdout or ():
             self.reports.put(json.loads(line))
 
-    def wait(self, *events: str) -> dict:
+    def wait(self, *events: str) -> Report:
         """The next report of one of these kinds; others are passed over."""
         deadline = time.time() + DEADLINE_SECONDS
         while True:
@@ -54,20 +57,20 @@ class Program:
             if found["event"] in events:
                 return found
 
-    def ready(self) -> dict:
+    def ready(self) -> Report:
         self.started = self.wait("ready", "error")
         check(self.started["event"] == "ready", f"{self.title}: {self.started}")
         return self.started
 
     @property
     def address(self) -> str:
-        return self.started["listen"]
+        return str(self.started["listen"])
 
-    def command(self, line: str) -> dict:
-        self.process.stdin.write(line + "\n")
+    def command(self, line: str) -> Report:
+        print(line, file=self.process.stdin, flush=True)
         return self.wait("done", "error")
 
-    def must(self, line: str) -> dict:
+    def must(self, line: str) -> Report:
         answer = self.command(line)
         check(answer["event"] == "done", f"{self.title}: {line}: {answer}")
         return answer
@@ -158,7 +161,7 @@ def p2pbrs_fallback(root: Path) -> None:
         server = started("p2pbrs", "server", "--listen", "127.0.0.1:0", "--peer-list", style, "--ack-timeout", 1)
         root_here = folder(root, f"faults-{style}")
         dirs = {name: folder(root_here, name, f_bin=data) for name in ("Own", "Bad", "Good")}
-        good = p2pbrs_peer(server, dirs["Good"], "BOTH")
+        good = p2pbrs_peer(server, dirs["Good"], "BOTH", "--answer", "udp")
         bad = p2pbrs_peer(server, dirs["Bad"], "STORAGE", "--refuse", "Disk_Broken")
         know = [item for peer in (good, bad) for item in ("--know", f"{peer.started['name']}={peer.address}")]
         odd = ["--corrupt", "--faults", 2, "--no-keyword", "--checksum", "md5"]
@@ -208,8 +211,9 @@ def all_held(server: Program, file: str, replicas: int, without: str = "") -> bo
     return len(held) == found["chunks"] and all(len(set(names) - {without}) >= replicas for names in held)
 
 
-def started_raw(name: str, *arguments: object) -> list:
-    return Program(name, "raw", *arguments).wait("done")["replies"]
+def started_raw(name: str, *arguments: object) -> list[Any]:
+    replies: list[Any] = Program(name, "raw", *arguments).wait("done")["replies"]
+    return replies
 
 
 def kill(*programs: Program) -> None:
@@ -285,7 +289,8 @@ def napster_faults(root: Path) -> None:
     liar.must("register f.bin")
     index.wait("dropped")
     check(not listed(index, "f.bin"), "a liar is not listed")
-    for number, fault in enumerate((["--corrupt"], ["--break-after", 10_000])):
+    faults: tuple[list[object], ...] = (["--corrupt"], ["--break-after", 10_000])
+    for number, fault in enumerate(faults):
         name = f"g{number}.bin"
         bad_dir, good_dir = folder(root, f"bad{number}"), folder(root, f"good{number}")
         (bad_dir / name).write_bytes(data)
@@ -337,7 +342,7 @@ def ask_s(index: Program) -> list[object]:
 def content_forms(root: Path) -> None:
     """Ways to send content, all of which are read; and one that is cut off."""
     index = started("content", "index", "--listen", "127.0.0.1:0", "--names-at", 0)
-    forms = (["--end-mark"], ["--content-first"], [])
+    forms: tuple[list[str], ...] = (["--end-mark"], ["--content-first"], [])
     for size in (0, 1, 99, 100, 101, 12345):
         for number, form in enumerate(forms):
             data, name = some_bytes(size, size), f"c{size}{'abc'[number]}"

@@ -19,7 +19,7 @@ import threading
 from argparse import Namespace
 from pathlib import Path
 
-from console import Address, Quit, Refused, every, in_background, leave, obey, parse_address, report, trace
+from console import Address, Fields, Quit, Refused, every, in_background, leave, obey, parse_address, report, trace
 from supernova_text import Channel, write_list
 
 TCP_SECONDS = 10.0
@@ -38,7 +38,7 @@ class Peer:
         self.tracker: Address = parse_address(options.server or "127.0.0.1:45000")
         listen = parse_address(options.listen)
         if self.config and self.config.exists():
-            listen = self._read_config(listen)
+            listen = self._use_settings(json.loads(self.config.read_text()), listen)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.listener = socket.create_server(listen, backlog=128)
         self.here: Address = self.listener.getsockname()[:2]
@@ -65,9 +65,8 @@ class Peer:
 
     # config.json
 
-    def _read_config(self, listen: Address) -> Address:
+    def _use_settings(self, stored: Fields, listen: Address) -> Address:
         """Settings of an earlier run stand in for options that were not given."""
-        stored = json.loads(self.config.read_text())
         self.name = self.options.name or stored["user"]
         self.folder = self.options.dir or Path(stored["sharedDIR"])
         if not self.options.server:
@@ -94,12 +93,16 @@ class Peer:
 
     def _join(self) -> None:
         """Connects, gets a name, and tells where it listens and what it has."""
-        connection = socket.create_connection(self.tracker, TCP_SECONDS)
+        connection = self._connect(self.tracker)
         self.channel = Channel(connection, self.tracker)
         self.name = self._introduce()
-        self._expect_ok("LISTENING {} {}".format(self.here[0], self._announced_port()))
+        self._expect_ok(f"LISTENING {self.here[0]} {self._announced_port()}")
         self._tell_files()
         self._write_config()
+
+    def _connect(self, address: Address) -> socket.socket:
+        """A connection that comes from the address the tracker is told."""
+        return socket.create_connection(address, TCP_SECONDS, source_address=(self.here[0], 0))
 
     def _introduce(self) -> str:
         answer = self._exchange(f"HELLO {self.name}" if self.name else "HELLO")
@@ -116,7 +119,7 @@ class Peer:
         if not self.options.unreachable:
             return self.here[1]
         with socket.create_server((self.here[0], 0)) as unused:
-            return unused.getsockname()[1]
+            return int(unused.getsockname()[1])
 
     def _exchange(self, message: str) -> str:
         with self.lock:
@@ -181,19 +184,19 @@ class Peer:
 
     # Commands
 
-    def files(self) -> dict[str, object]:
+    def files(self) -> Fields:
         """list: all files in the network."""
         with self.lock:
             answer = self._exchange("SENDLIST")
             lines = self.channel.receive_list(answer) if self.channel and answer.startswith("FULLLIST") else []
-        return {"files": [dict(zip(("peer", "file"), line.split(" ", 1))) for line in lines]}
+        return {"files": [dict(zip(("peer", "file"), line.split(" ", 1), strict=True)) for line in lines]}
 
-    def peers(self) -> dict[str, object]:
+    def peers(self) -> Fields:
         """peers: who has files, and where they are."""
         names = dict.fromkeys(item["peer"] for item in self.files()["files"])
         return {"peers": [{"name": name, "at": self._exchange(f"WHERE {name}").removeprefix("AT ")} for name in names]}
 
-    def get(self, peer: str, file: str) -> dict[str, object]:
+    def get(self, peer: str, file: str) -> Fields:
         """get PEER FILE: straight from the peer, into the shared folder."""
         answer = self._exchange(f"WHERE {peer}")
         if not answer.startswith("AT "):
@@ -206,7 +209,7 @@ class Peer:
         return {"peer": peer, "file": file, "bytes": len(data)}
 
     def _fetch(self, address: Address, file: str) -> bytes:
-        with socket.create_connection(address, TCP_SECONDS) as connection:
+        with self._connect(address) as connection:
             channel = Channel(connection, address)
             channel.send(f"GIVE {file}")
             answer = channel.receive() or "closed"
@@ -219,7 +222,7 @@ class Peer:
             channel.send("THANKS")
         return data
 
-    def share(self, path: str) -> dict[str, object]:
+    def share(self, path: str) -> Fields:
         """dir PATH: shares another folder."""
         if not Path(path).is_dir():
             raise Refused("No_Such_Folder")
@@ -229,7 +232,7 @@ class Peer:
             self._write_config()
         return {"dir": path, "files": self.told}
 
-    def exit(self) -> dict[str, object]:
+    def exit(self) -> Fields:
         """exit: leaves; the registration stays."""
         raise Quit
 

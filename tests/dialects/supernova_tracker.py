@@ -19,7 +19,7 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from console import Address, every, in_background, obey, parse_address, report, trace
+from console import Address, Fields, every, in_background, obey, parse_address, report, trace
 from supernova_text import Channel, write_list
 
 PROBE_SECONDS = 3.0
@@ -58,7 +58,7 @@ class Tracker:
         report("ready", listen="{}:{}".format(*self.listener.getsockname()))
         obey({"peers": self.show})
 
-    def show(self) -> dict[str, object]:
+    def show(self) -> Fields:
         """Every peer the tracker knows."""
         with self.lock:
             return {
