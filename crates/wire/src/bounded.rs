@@ -6,15 +6,19 @@ use serde::{Deserialize, Deserializer, de::Error};
 use crate::{endpoint, path};
 
 /// The value whose encoding is all of `bytes`; what is left over makes it none.
-pub(crate) fn whole<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
+#[must_use]
+pub fn whole<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Some(value),
         _ => None,
     }
 }
 
-/// At most `N` elements.
-pub(crate) fn list<'de, const N: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// At most `N` elements: for `#[serde(deserialize_with = "...")]`.
+///
+/// # Errors
+/// When there are more, or they cannot be read.
+pub fn list<'de, const N: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,

@@ -1,4 +1,4 @@
-//! The three identities of the network: blobs (BLAKE3 hashes), peers and networks (Ed25519 keys).
+//! The identities: blobs and packs (BLAKE3 hashes), peers, networks and owners (Ed25519 keys).
 //!
 //! All are 32 bytes, shown and read as 64 lower-case hexadecimal digits.
 
@@ -67,6 +67,14 @@ identity! {
 identity! {
     /// A network: the Ed25519 public key that signs its grants.
     NetworkId
+}
+identity! {
+    /// The owner of backups, a person with one or more devices: the Ed25519 public key that signs its rosters.
+    OwnerId
+}
+identity! {
+    /// A pack of sealed pieces: the BLAKE3 hash of its bytes.
+    PackId
 }
 
 #[cfg(test)]

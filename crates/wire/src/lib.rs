@@ -6,6 +6,8 @@
 
 #![deny(clippy::indexing_slicing)]
 
+pub mod backup;
+pub mod bounded;
 pub mod chunk;
 pub mod endpoint;
 pub mod frame;
@@ -23,7 +25,6 @@ pub mod signed;
 pub mod ticket;
 pub mod time;
 
-mod bounded;
 mod tree;
 
 #[cfg(any(test, feature = "corpus"))]
@@ -31,7 +32,7 @@ pub mod hostile;
 
 pub use chunk::{CHUNK_BYTES, UNIT_BYTES, VerifiedChunk};
 pub use endpoint::Endpoint;
-pub use id::{BlobId, NetworkId, PeerId};
+pub use id::{BlobId, NetworkId, OwnerId, PackId, PeerId};
 pub use key::SigningKey;
 pub use layout::Layout;
 pub use manifest::Manifest;

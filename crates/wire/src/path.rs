@@ -115,7 +115,7 @@ fn is_forbidden(c: char) -> bool {
 
 /// Control characters, line separators, and the controls with which right-to-left text can make
 /// a name read differently from what it is.
-pub(crate) fn deceives(c: char) -> bool {
+pub fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
