@@ -17,17 +17,16 @@ from __future__ import annotations
 
 import queue
 import socket
-import threading
 import time
 from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote as quote_path
 
 import p2pbrs_text as text
 from console import Address, Fields, Quit, Refused, every, in_background, leave, obey, parse_address, report, trace
+from p2pbrs_chunks import ChunkStore
 from p2pbrs_text import ChunkHeader, Place, Plan, parse_header, parse_plan, quote, unquote_name
 
 RESEND_SECONDS = (1.0, 2.0, 4.0, 3.0)
@@ -61,38 +60,6 @@ class Task:
 
     owner: str
     bringer: Address | None
-
-
-class ChunkStore:
-    """The chunks kept for others, one file each in a folder; found again after a restart."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.sizes = {path.name: path.stat().st_size for path in folder.glob("*@*@*")}
-
-    def put(self, owner: str, file: str, chunk: int, data: bytes) -> None:
-        name = f"{quote_path(file, safe='')}@{chunk}@{owner}"
-        draft = self.folder / f".draft-{threading.get_ident()}"
-        draft.write_bytes(data)
-        draft.replace(self.folder / name)
-        self.sizes[name] = len(data)
-
-    def find(self, file: str, chunk: int) -> Path | None:
-        start = f"{quote_path(file, safe='')}@{chunk}@"
-        names = (name for name in self.sizes.copy() if name.startswith(start))
-        first = next(names, None)
-        return self.folder / first if first else None
-
-    def listing(self) -> list[Fields]:
-        items = []
-        for name, size in sorted(self.sizes.copy().items()):
-            file, chunk, owner = name.split("@")
-            items.append({"owner": owner, "file": unquote_name(file), "chunk": int(chunk), "size": size})
-        return items
-
-    def used(self) -> int:
-        return sum(self.sizes.copy().values())
 
 
 class Peer:
