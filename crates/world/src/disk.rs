@@ -144,6 +144,12 @@ pub trait File: Send + Sync {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
     /// Writes all of `bytes` at `offset`.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Writes as [`File::write_at`] does, for bytes of a large file that are not read again soon: the
+    /// system may write them to the disk at once, and need not keep them in memory after that.
+    /// Durable they are only after [`File::sync`].
+    fn write_through_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(offset, bytes)
+    }
     /// Cuts or extends (with zeros) to `size` bytes.
     fn set_len(&self, size: u64) -> io::Result<()>;
     /// Reserves `size` bytes where the file system can; the length does not change. `StorageFull` when there is no room.

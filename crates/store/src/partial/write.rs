@@ -22,6 +22,10 @@ use crate::{
     source::SourceError,
 };
 
+/// Files from this size on do not stay in the system's memory when they are downloaded: they would
+/// drive out what people work with, and the disk may as well begin at once.
+const LARGE_BYTES: u64 = 128 << 20;
+
 impl Partial {
     /// Reads a stored chunk, as [`crate::Source::read`] does.
     ///
@@ -121,7 +125,11 @@ impl Partial {
         }
         // The kernel lets one writer into a file at a time, and the others spin: they rather sleep here.
         let mut unflushed = self.unflushed();
-        file.write_at(index * CHUNK_BYTES, bytes)?;
+        if size >= LARGE_BYTES {
+            file.write_through_at(index * CHUNK_BYTES, bytes)?;
+        } else {
+            file.write_at(index * CHUNK_BYTES, bytes)?;
+        }
         unflushed.insert(object);
         Ok(())
     }

@@ -18,6 +18,13 @@ impl crate::File for File {
         self.0.write_all_at(bytes, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn write_through_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let written = write_uncached(&self.0, offset, bytes)?;
+        self.0
+            .write_all_at(&bytes[written..], offset + written as u64)
+    }
+
     fn set_len(&self, size: u64) -> io::Result<()> {
         self.0.set_len(size)
     }
@@ -33,6 +40,27 @@ impl crate::File for File {
     fn stat(&self) -> io::Result<Stat> {
         Ok(stat_of(&fstat(&self.0)?))
     }
+}
+
+/// Writes as far as the system can without keeping the bytes in memory; returns how far that was.
+#[cfg(target_os = "linux")]
+fn write_uncached(file: &fs::File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+
+    /// Linux 6.14: "uncached buffered I/O". Older kernels and some file systems refuse it.
+    const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
+    let mut done = 0;
+    while done < bytes.len() {
+        let rest = [io::IoSlice::new(&bytes[done..])];
+        match pwritev2(file, &rest, offset + done as u64, DONTCACHE) {
+            Ok(0) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => break,
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(done)
 }
 
 #[cfg(target_os = "linux")]
