@@ -110,7 +110,7 @@ async fn read(core: Arc<Core>, reader: PeerId, request: Read, mut responder: Res
     let mut left = u64::from(chunk_bytes).saturating_sub(start).min(asked);
     let mut unit = request.first_unit;
     if left == 0 {
-        let _ = responder.segments(Bytes::new(), true).await;
+        let _ = responder.segments(Bytes::new(), true);
         return;
     }
     while left > 0 {
@@ -127,7 +127,7 @@ async fn read(core: Arc<Core>, reader: PeerId, request: Read, mut responder: Res
         };
         left -= now as u64;
         unit += units;
-        if responder.segments(bytes, left == 0).await.is_err() {
+        if responder.segments(bytes, left == 0).is_err() {
             return;
         }
         core.count_served(now as u64);
@@ -144,6 +144,8 @@ fn whole_units(room: usize, want: usize) -> usize {
     }
 }
 
+/// Reads at once what is in the system's memory, while it is in the processor's caches for the
+/// encryption that follows; for the disk it waits on another thread.
 async fn read_units(
     core: &Core,
     item: &Arc<Item>,
@@ -152,19 +154,22 @@ async fn read_units(
     units: u16,
     bytes: usize,
 ) -> Result<Bytes, SourceError> {
-    let item = item.clone();
     let mut out = core.buffers.take(bytes);
-    core.world
-        .work
-        .call(move || {
-            let read = item.body.read(chunk, unit, units, out.as_mut())?;
-            if read == bytes {
-                Ok(Bytes::from_owner(out))
-            } else {
-                Err(SourceError::NoSuchChunk(chunk))
-            }
-        })
-        .await
+    let read = match item.body.read_now(chunk, unit, units, out.as_mut())? {
+        Some(read) => read,
+        None => {
+            let item = item.clone();
+            let work = move || (item.body.read(chunk, unit, units, out.as_mut()), out);
+            let (read, back) = core.world.work.call(work).await;
+            out = back;
+            read?
+        }
+    };
+    if read == bytes {
+        Ok(Bytes::from_owner(out))
+    } else {
+        Err(SourceError::NoSuchChunk(chunk))
+    }
 }
 
 /// Says that the bytes cannot be had, and stops offering them if that will not change.

@@ -131,6 +131,20 @@ impl Body {
         }
     }
 
+    /// Reads them if that takes no waiting for the disk; else none. Does not block.
+    pub(crate) fn read_now(
+        &self,
+        chunk: u64,
+        first_unit: u16,
+        units: u16,
+        out: &mut [u8],
+    ) -> Result<Option<usize>, SourceError> {
+        match self {
+            Self::Whole(source) => source.read_now(chunk, first_unit, units, out),
+            Self::Growing(_) => Ok(None),
+        }
+    }
+
     /// Bytes of a chunk; none if there is no such chunk (yet).
     pub(crate) fn chunk_bytes(&self, chunk: u64) -> Option<u32> {
         match self {

@@ -137,15 +137,43 @@ impl Source {
         units: u16,
         out: &mut [u8],
     ) -> Result<usize, SourceError> {
+        self.read_in(Time::Enough, chunk, first_unit, units, out)
+    }
+
+    /// Reads the same, if that takes no waiting for the disk; else none. Does not block.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn read_now(
+        &self,
+        chunk: u64,
+        first_unit: u16,
+        units: u16,
+        out: &mut [u8],
+    ) -> Result<Option<usize>, SourceError> {
+        match self.read_in(Time::None, chunk, first_unit, units, out) {
+            Err(SourceError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    fn read_in(
+        &self,
+        time: Time,
+        chunk: u64,
+        first_unit: u16,
+        units: u16,
+        out: &mut [u8],
+    ) -> Result<usize, SourceError> {
         let none = SourceError::NoSuchChunk(chunk);
         let Some(extent) = self.layout.extent(chunk) else {
             return Err(none);
         };
         let range = clip(extent_bytes(&extent), first_unit, units, out.len()).ok_or(none)?;
-        let inventory = self.inventory()?;
+        let inventory = self.inventory(time)?;
         let mut done = 0;
         for span in spans(&extent, &range) {
-            self.read_span(&inventory, &span, &mut out[done..done + span.bytes])?;
+            self.read_span(time, &inventory, &span, &mut out[done..done + span.bytes])?;
             done += span.bytes;
         }
         Ok(done)
@@ -168,7 +196,7 @@ impl Source {
     pub fn page(&self, object: u32, page: u32) -> Result<Page, SourceError> {
         let verified = self
             .outlines
-            .page(&self.object(&self.inventory()?, object)?, page)?;
+            .page(&self.object(&self.inventory(Time::Enough)?, object)?, page)?;
         Ok(verified.page().clone())
     }
 
@@ -233,7 +261,7 @@ impl Source {
     /// # Errors
     /// [`SourceError::Changed`] if the bytes are not those of the content.
     pub fn repair_outline(&self, object: u32, hashing: &Hashing<'_>) -> Result<(), SourceError> {
-        let inventory = self.inventory()?;
+        let inventory = self.inventory(Time::Enough)?;
         let object = self.object(&inventory, object)?;
         let read = |offset: u64, out: &mut [u8]| {
             let span = Span {
@@ -241,7 +269,7 @@ impl Source {
                 offset,
                 bytes: out.len(),
             };
-            self.read_span(&inventory, &span, out)
+            self.read_span(Time::Enough, &inventory, &span, out)
         };
         let outline = hash_chunks(object.size, hashing, read)?;
         if outline.root() != object.id {
@@ -252,7 +280,7 @@ impl Source {
 
     /// The outline of `object`, whole; it has more than one chunk.
     pub(crate) fn outline(&self, object: u32) -> Result<Option<Outline>, SourceError> {
-        let object = self.object(&self.inventory()?, object)?;
+        let object = self.object(&self.inventory(Time::Enough)?, object)?;
         let mut leaves = Vec::new();
         for page in pages(object.size) {
             leaves.extend_from_slice(self.outlines.page(&object, page)?.leaves());
@@ -262,7 +290,7 @@ impl Source {
 
     /// All files with their object numbers, in order.
     pub(crate) fn items(&self) -> io::Result<impl Iterator<Item = io::Result<Item>>> {
-        let inventory = self.inventory()?;
+        let inventory = self.inventory(Time::Enough)?;
         Ok((0..self.header.items).map(move |number| inventory.item(number)))
     }
 
@@ -272,7 +300,7 @@ impl Source {
     }
 
     fn check_of(&self, extent: &Extent) -> Result<Check, SourceError> {
-        let inventory = self.inventory()?;
+        let inventory = self.inventory(Time::Enough)?;
         match extent {
             Extent::Run { objects } => {
                 let blobs = objects
@@ -313,8 +341,8 @@ impl Source {
         Ok(inventory.item(number.ok_or(none)?)?)
     }
 
-    fn inventory(&self) -> Result<Inventory, io::Error> {
-        let open = || self.home.read(&home::inventory(&self.place));
+    fn inventory(&self, time: Time) -> Result<Inventory, io::Error> {
+        let open = || time.open(|| self.home.read(&home::inventory(&self.place)));
         let inventory = Inventory::open(self.scope.get(Part::Inventory, open)?)?;
         if inventory.header() != self.header {
             let text = "the place was scanned again, and holds something else";
@@ -323,14 +351,20 @@ impl Source {
         Ok(inventory)
     }
 
-    fn read_span(&self, inventory: &Inventory, span: &Span, out: &mut [u8]) -> Result<(), SourceError> {
+    fn read_span(
+        &self,
+        time: Time,
+        inventory: &Inventory,
+        span: &Span,
+        out: &mut [u8],
+    ) -> Result<(), SourceError> {
         if span.object < self.first_object() {
-            return Ok(self.manifest()?.read_exact_at(span.offset, out)?);
+            return Ok(time.read(&*self.manifest(time)?, span.offset, out)?);
         }
         let item = self.item(inventory, span.object)?;
-        let file = self.file(span.object, &item)?;
-        let result = self.read_stamped(&item, &*file, span.offset, out);
-        if result.is_err() {
+        let file = self.file(time, span.object, &item)?;
+        let result = self.read_stamped(time, &item, &*file, span.offset, out);
+        if result.is_err() && matches!(time, Time::Enough) {
             self.scope.forget(Part::Object(span.object));
         }
         result
@@ -338,6 +372,7 @@ impl Source {
 
     fn read_stamped(
         &self,
+        time: Time,
         item: &Item,
         file: &dyn File,
         offset: u64,
@@ -345,17 +380,17 @@ impl Source {
     ) -> Result<(), SourceError> {
         let failed = |e| self.failed(item, e);
         self.check_stamp(item, &Stamp::from(&file.stat().map_err(failed)?))?;
-        file.read_exact_at(offset, out).map_err(failed)?;
+        time.read(file, offset, out).map_err(failed)?;
         self.check_stamp(item, &Stamp::from(&file.stat().map_err(failed)?))
     }
 
-    fn manifest(&self) -> io::Result<Arc<dyn File>> {
-        let open = || self.home.read(&home::manifest(self.header.content.id));
+    fn manifest(&self, time: Time) -> io::Result<Arc<dyn File>> {
+        let open = || time.open(|| self.home.read(&home::manifest(self.header.content.id)));
         self.scope.get(Part::Object(0), open)
     }
 
-    fn file(&self, object: u32, item: &Item) -> Result<Arc<dyn File>, SourceError> {
-        let open = || self.place.open(item.path.as_ref());
+    fn file(&self, time: Time, object: u32, item: &Item) -> Result<Arc<dyn File>, SourceError> {
+        let open = || time.open(|| self.place.open(item.path.as_ref()));
         self.scope
             .get(Part::Object(object), open)
             .map_err(|e| self.failed(item, e))
@@ -371,6 +406,7 @@ impl Source {
     fn failed(&self, item: &Item, error: io::Error) -> SourceError {
         let is_other = |stat: Stat| stat.kind != Kind::File;
         match error.kind() {
+            io::ErrorKind::WouldBlock => SourceError::Io(error),
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::Gone(self.name(item)),
             io::ErrorKind::UnexpectedEof => SourceError::Changed(self.name(item)),
             _ if self.place.stat(item.path.as_ref()).is_ok_and(is_other) => {
@@ -387,6 +423,31 @@ impl Source {
             .as_ref()
             .map_or_else(|| path.clone(), |below| path.join(below.as_str()));
         path.display().to_string()
+    }
+}
+
+/// How long a read may take.
+#[derive(Clone, Copy)]
+enum Time {
+    /// As long as the disk needs.
+    Enough,
+    /// No time: what is not open or not in the system's memory is an error of kind `WouldBlock`.
+    None,
+}
+
+impl Time {
+    fn open(self, open: impl FnOnce() -> io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
+        match self {
+            Self::Enough => open(),
+            Self::None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn read(self, file: &dyn File, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Enough => file.read_exact_at(offset, out),
+            Self::None => file.read_exact_now_at(offset, out),
+        }
     }
 }
 

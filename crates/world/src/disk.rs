@@ -142,6 +142,11 @@ pub trait Dir: Send + Sync {
 pub trait File: Send + Sync {
     /// Reads up to `out.len()` bytes from `offset`; 0 at the end.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+    /// Reads as [`File::read_at`] does, but only what needs no waiting for the disk: where there is none
+    /// of that, an error of kind `WouldBlock`. May be called where nothing may block.
+    fn read_now_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        self.read_at(offset, out)
+    }
     /// Writes all of `bytes` at `offset`.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Writes as [`File::write_at`] does, for bytes of a large file that are not read again soon: the
@@ -162,18 +167,31 @@ pub trait File: Send + Sync {
 
 impl dyn File + '_ {
     /// Fills `out` from `offset`; a file that ends before is an error of kind `UnexpectedEof`.
-    pub fn read_exact_at(&self, mut offset: u64, mut out: &mut [u8]) -> io::Result<()> {
-        while !out.is_empty() {
-            match self.read_at(offset, out) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => {
-                    offset += n as u64;
-                    out = &mut out[n..];
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+    pub fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        fill(offset, out, |offset, out| self.read_at(offset, out))
     }
+
+    /// The same without waiting for the disk; if that cannot be, an error of kind `WouldBlock`.
+    pub fn read_exact_now_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        fill(offset, out, |offset, out| self.read_now_at(offset, out))
+    }
+}
+
+fn fill(
+    mut offset: u64,
+    mut out: &mut [u8],
+    read: impl Fn(u64, &mut [u8]) -> io::Result<usize>,
+) -> io::Result<()> {
+    while !out.is_empty() {
+        match read(offset, out) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                offset += n as u64;
+                out = &mut out[n..];
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }

@@ -45,6 +45,8 @@ pub struct Responder {
     cancelled: CancellationToken,
     /// Credit taken and not used.
     credit: usize,
+    /// Room in the queue, taken and not used.
+    room: usize,
     stage: Stage,
 }
 
@@ -93,6 +95,7 @@ impl Responder {
             answer_id,
             cancelled,
             credit: 0,
+            room: 0,
             stage,
         })
     }
@@ -134,19 +137,37 @@ impl Responder {
         }
     }
 
-    /// Takes credit for bulk bytes, before they are read from anywhere: waits until there is credit
-    /// for `want` bytes or for a whole segment, whichever is less, and returns how many of `want`
-    /// may be sent (at least 1 if `want` is). Credit that was taken before and not used counts.
+    /// Takes credit for bulk bytes, before they are read from anywhere: waits until the other side
+    /// has room for some of `want` and the queue here too, and returns how many may be sent now (at
+    /// least 1 if `want` is, at most a segment).
     ///
     /// # Errors
     /// [`Stopped`] when nobody waits for the answer any more.
     pub async fn credit(&mut self, want: usize) -> Result<usize, Stopped> {
-        let least = want.min(SEGMENT_BYTES as usize);
-        if self.credit < least {
-            self.credit += self.wait_for_credit(least - self.credit).await?;
+        let want = want.min(SEGMENT_BYTES as usize);
+        if self.credit < want {
+            // Others may use the room meanwhile: who waits for both must not hold one.
+            self.return_room();
+            self.credit += self.wait_for_credit(want - self.credit).await?;
         }
-        self.credit += self.spare_credit(want.saturating_sub(self.credit));
-        Ok(want.min(self.credit))
+        if self.room < want {
+            self.room += self.wait_for_room(want - self.room).await?;
+        }
+        Ok(want.min(self.room))
+    }
+
+    fn return_room(&mut self) {
+        let room = std::mem::take(&mut self.room);
+        self.shared().outgoing.return_bulk_room(room);
+    }
+
+    async fn wait_for_room(&self, bytes: usize) -> Result<usize, Stopped> {
+        let shared = self.shared();
+        tokio::select! {
+            biased;
+            stopped = self.stopped() => Err(stopped),
+            room = shared.outgoing.bulk_room(bytes) => room.map_err(|NoRoom| shared.closed()).map_err(Stopped::from),
+        }
     }
 
     async fn wait_for_credit(&self, bytes: usize) -> Result<usize, Stopped> {
@@ -162,32 +183,17 @@ impl Responder {
         }
     }
 
-    /// As much of `most` as nobody waits for.
-    fn spare_credit(&self, most: usize) -> usize {
-        let credit = &self.shared().credit;
-        let count = u32::try_from(credit.available_permits().min(most)).unwrap_or(u32::MAX);
-        match credit.try_acquire_many(count) {
-            Ok(taken) => {
-                taken.forget();
-                count as usize
-            }
-            Err(_) => 0,
-        }
-    }
-
-    /// Sends bytes that there is credit for, as segments; with `last` the answer is complete.
-    /// Returns when they are queued, which waits for room. Segments of several answers take turns.
+    /// Queues bytes that there is credit for; with `last` the answer is complete. Segments of several
+    /// answers take turns.
     ///
     /// # Errors
     /// [`Stopped`] when nobody waits for the answer any more.
     ///
     /// # Panics
     /// If there are more bytes than [`Responder::credit`] gave.
-    pub async fn segments(&mut self, mut bytes: Bytes, last: bool) -> Result<(), Stopped> {
-        assert!(bytes.len() <= self.credit, "bulk bytes need credit first");
-        while !bytes.is_empty() {
-            let part = bytes.split_to(bytes.len().min(self.shared().outgoing.bulk_part_bytes()));
-            self.push_bulk(part).await?;
+    pub fn segments(&mut self, bytes: Bytes, last: bool) -> Result<(), Stopped> {
+        if !bytes.is_empty() {
+            self.push_bulk(bytes)?;
         }
         if last {
             self.end_bulk(End::Last);
@@ -202,22 +208,25 @@ impl Responder {
     pub async fn bulk(mut self, mut bytes: Bytes) -> Result<(), Stopped> {
         while !bytes.is_empty() {
             let count = self.credit(bytes.len()).await?;
-            self.segments(bytes.split_to(count), false).await?;
+            self.segments(bytes.split_to(count), false)?;
         }
-        self.segments(bytes, true).await
+        self.segments(bytes, true)
     }
 
-    async fn push_bulk(&mut self, part: Bytes) -> Result<(), Stopped> {
+    fn push_bulk(&mut self, part: Bytes) -> Result<(), Stopped> {
         let count = part.len();
-        let shared = Arc::clone(&self.handle.shared);
-        tokio::select! {
-            biased;
-            stopped = self.stopped() => return Err(stopped),
-            pushed = shared.outgoing.push_bulk(self.answer_id, part) => {
-                pushed.map_err(|NoRoom| shared.closed())?;
-            }
+        assert!(
+            count <= self.credit.min(self.room),
+            "bulk bytes need credit first"
+        );
+        if self.cancelled.is_cancelled() {
+            return Err(Stopped::Cancelled);
         }
+        let shared = self.shared();
+        let pushed = shared.outgoing.push_bulk(self.answer_id, part);
+        pushed.map_err(|NoRoom| shared.closed())?;
         self.credit -= count;
+        self.room -= count;
         if self.stage == Stage::Open {
             self.stage = Stage::Started;
         }
@@ -259,6 +268,7 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         self.shared().credit.add_permits(self.credit);
+        self.return_room();
         let frame = match self.cancelled.is_cancelled() {
             true => Frame::empty_last_segment(self.answer_id),
             false => Frame::refusal(self.answer_id, Reason::Internal, "no answer"),

@@ -43,7 +43,6 @@ impl Limits {
         match lane {
             Lane::Control | Lane::Talk => talk,
             Lane::Bulk => Self {
-                queued_bulk_bytes: 4 * MIB,
                 window_bytes: 8 * MIB,
                 ..talk
             },

@@ -114,21 +114,27 @@ impl Outgoing {
         Ok(())
     }
 
-    /// The most bytes that [`Outgoing::push_bulk`] takes at once.
-    pub(super) fn bulk_part_bytes(&self) -> usize {
-        self.bulk_room_bytes as usize
+    /// Waits for room for up to `bytes` of bulk answers and takes it; returns how many that is, at
+    /// most a segment. Fails when the link is closing.
+    pub(super) async fn bulk_room(&self, bytes: usize) -> Result<usize, NoRoom> {
+        let most = self.bulk_room_bytes.min(SEGMENT_BYTES);
+        let bytes = u32::try_from(bytes).map_or(most, |bytes| bytes.min(most));
+        let room = self.bulk_room.acquire_many(bytes).await.map_err(|_| NoRoom)?;
+        room.forget();
+        Ok(bytes as usize)
     }
 
-    /// Queues part of a bulk answer once there is room; fails when the link is closing.
-    pub(super) async fn push_bulk(&self, request: u32, part: Bytes) -> Result<(), NoRoom> {
-        debug_assert!(part.len() <= self.bulk_part_bytes());
-        let bytes = u32::try_from(part.len()).unwrap_or(self.bulk_room_bytes);
-        let room = self.bulk_room.acquire_many(bytes).await.map_err(|_| NoRoom)?;
+    /// Gives back room that was taken and is not used.
+    pub(super) fn return_bulk_room(&self, bytes: usize) {
+        self.bulk_room.add_permits(bytes);
+    }
+
+    /// Queues part of a bulk answer, for which there is room; fails when the link is closing.
+    pub(super) fn push_bulk(&self, request: u32, part: Bytes) -> Result<(), NoRoom> {
         let mut waiting = self.lock();
         if waiting.finishing {
             return Err(NoRoom);
         }
-        room.forget();
         waiting.flow(request).parts.push_back(part);
         drop(waiting);
         self.wake.notify_one();
@@ -310,12 +316,20 @@ mod tests {
         seen
     }
 
+    /// Takes room and queues.
+    async fn push(outgoing: &Outgoing, request: u32, mut part: Bytes) {
+        while !part.is_empty() {
+            let room = outgoing.bulk_room(part.len()).await.ok().expect("room");
+            assert!(outgoing.push_bulk(request, part.split_to(room)).is_ok());
+        }
+    }
+
     #[tokio::test]
     async fn bulk_answers_take_turns_and_messages_go_first() {
         let outgoing = Outgoing::new(1 << 20, 4 << 20);
         for request in [1, 2] {
             let part = Bytes::from(vec![0; 2 * SEG]);
-            assert!(outgoing.push_bulk(request, part).await.is_ok());
+            push(&outgoing, request, part).await;
             outgoing.end_bulk(request, End::Last);
         }
         assert!(outgoing.push_now(&Frame::new(3, &Ping {})).is_ok());
@@ -335,7 +349,7 @@ mod tests {
     async fn a_refusal_comes_after_the_segments_before_it() {
         let outgoing = Outgoing::new(1 << 20, 4 << 20);
         let part = Bytes::from(vec![0; SEG + 1]);
-        assert!(outgoing.push_bulk(9, part).await.is_ok());
+        push(&outgoing, 9, part).await;
         outgoing.end_bulk(9, End::With(Frame::refusal(9, Reason::Changed, "")));
         let kinds: Vec<u16> = drain(&outgoing).await.iter().map(|s| s.0).collect();
         assert_eq!(kinds, [SEGMENT, SEGMENT, Refused::KIND]);
@@ -345,10 +359,10 @@ mod tests {
     async fn cutting_keeps_the_end_and_frees_the_room() {
         let outgoing = Outgoing::new(1 << 20, 1 << 20);
         let part = Bytes::from(vec![0; 1 << 20]);
-        assert!(outgoing.push_bulk(5, part.clone()).await.is_ok());
+        push(&outgoing, 5, part.clone()).await;
         outgoing.end_bulk(5, End::Last);
         assert_eq!(outgoing.cut_bulk(5), 1 << 20);
-        assert!(outgoing.push_bulk(6, part).await.is_ok());
+        push(&outgoing, 6, part).await;
         assert_eq!(outgoing.cut_bulk(6), 1 << 20);
         assert_eq!(drain(&outgoing).await, [(SEGMENT_LAST, 5, 0)]);
     }
@@ -378,7 +392,7 @@ mod tests {
     async fn finishing_keeps_messages_and_ends() {
         let outgoing = Outgoing::new(100, 100);
         assert!(outgoing.push_now(&Frame::new(1, &Done {})).is_ok());
-        assert!(outgoing.push_bulk(2, Bytes::from_static(b"x")).await.is_ok());
+        push(&outgoing, 2, Bytes::from_static(b"x")).await;
         outgoing.finish(false, None);
         assert!(outgoing.push_now(&Frame::new(3, &Done {})).is_err());
         assert_eq!(drain(&outgoing).await, [(Done::KIND, 1, 0)]);

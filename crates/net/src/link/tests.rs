@@ -236,7 +236,7 @@ async fn a_refusal_between_segments_ends_a_read() {
     let serving = async {
         let mut responder = inbox.recv().await.unwrap().responder;
         let count = responder.credit(2 * SEG).await.unwrap();
-        responder.segments(data(count), false).await.unwrap();
+        responder.segments(data(count), false).unwrap();
         responder.refuse(Reason::Changed, "it changed").await;
     };
     let (read, ()) = tokio::join!(a.read(&READ, MIB, BytesMut::new(), None), serving);
@@ -263,7 +263,7 @@ async fn without_credit_nothing_is_sent() {
     // What was taken and not used is not taken again.
     assert_eq!(responder.credit(25).await.unwrap(), 25);
     assert_eq!(responder.credit(25).await.unwrap(), 25);
-    responder.segments(data(25), true).await.unwrap();
+    responder.segments(data(25), true).unwrap();
     let (header, body) = hand.next().await.unwrap();
     assert_eq!((header.kind, header.request), (SEGMENT_LAST, 1 | REPLY));
     assert_eq!(body, data(25));

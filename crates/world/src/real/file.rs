@@ -14,6 +14,23 @@ impl crate::File for File {
         FileExt::read_at(&self.0, out, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_now_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+        let mut out = [io::IoSliceMut::new(out)];
+        match preadv2(&self.0, &mut out, offset, ReadWriteFlags::NOWAIT) {
+            // Some file systems cannot tell.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::WouldBlock.into()),
+            done => Ok(done?),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn read_now_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }
@@ -21,8 +38,7 @@ impl crate::File for File {
     #[cfg(target_os = "linux")]
     fn write_through_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let written = write_uncached(&self.0, offset, bytes)?;
-        self.0
-            .write_all_at(&bytes[written..], offset + written as u64)
+        self.0.write_all_at(&bytes[written..], offset + written as u64)
     }
 
     fn set_len(&self, size: u64) -> io::Result<()> {
