@@ -20,9 +20,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Share, back up and sync files directly between your machines.
 ///
 /// One machine runs `skep coordinator`; every other one joins with a ticket from `skep invite`.

@@ -14,12 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
-/// Blocking jobs that run at the same time.
-const JOBS: usize = 4;
+/// Blocking jobs that run at the same time, at least: most of them wait for a disk.
+const LEAST_JOBS: usize = 4;
 
 /// Runs `work` to its end.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // The other half of the processors is for what blocks: disk, hashing.
+    let workers = (processors() / 2).max(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build();
     let runtime =
         runtime.map_err(|e| Failure::new("internal", format!("no threads can be started: {e}"), ""))?;
     let result = runtime.block_on(work);
@@ -30,7 +35,11 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 
 /// The real machine.
 pub(crate) fn world() -> World {
-    World::real(Arc::new(Tls), JOBS)
+    World::real(Arc::new(Tls), processors().max(LEAST_JOBS))
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Cancels the result at the first SIGINT or SIGTERM; the second ends the process at once.
