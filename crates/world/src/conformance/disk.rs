@@ -30,7 +30,7 @@ pub trait Ground {
 macro_rules! disk_conformance {
     ($ground:path) => {
         $crate::disk_conformance! { @ $ground:
-            creating reading writing reserving links_as_files links_as_folders links_themselves
+            creating reading writing not_waiting reserving links_as_files links_as_folders links_themselves
             no_way_up moving moving_onto_itself moving_nonsense folders listing locking
             executable_and_stamps pipes open_files_outlive_their_names folders_named_by_the_user
         }
@@ -142,6 +142,27 @@ pub fn writing(ground: &impl Ground) {
     assert!(read_only.write_at(0, b"x").is_err());
     assert!(read_only.set_len(0).is_err());
     assert_eq!(read(&*dir, "a"), b"012\0\0\0");
+}
+
+/// What is written through, and read without waiting, are the same bytes.
+pub fn not_waiting(ground: &impl Ground) {
+    let dir = root(ground);
+    let file = dir.open(&path("f"), Open::CreateNew).unwrap();
+    let bytes: Vec<u8> = (0..300_000u32).map(|n| n.to_le_bytes()[1]).collect();
+    file.write_through_at(0, &bytes[..200_000]).unwrap();
+    file.write_at(200_000, &bytes[200_000..]).unwrap();
+    file.write_through_at(100_000, &bytes[100_000..150_000]).unwrap();
+    assert_eq!(read(&*dir, "f"), bytes);
+    let mut out = [0; 1000];
+    match file.read_exact_now_at(150_000, &mut out) {
+        Ok(()) => assert_eq!(out, bytes[150_000..151_000]),
+        Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+    }
+    file.sync().unwrap();
+    assert_eq!(read(&*dir, "f"), bytes);
+    let read_only = dir.open(&path("f"), Open::Read).unwrap();
+    assert!(read_only.write_through_at(0, b"x").is_err());
+    assert!(read_only.read_exact_now_at(299_999, &mut out).is_err());
 }
 
 /// Reserving changes no length and no byte.
