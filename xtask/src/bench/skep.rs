@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     material::Material,
     report::Cost,
-    stage::{Side, Stage, command, wait_ready},
+    stage::{Side, Stage, wait_ready},
 };
 use crate::{Outcome, workspace};
 
@@ -117,8 +117,8 @@ impl<'a> Network<'a> {
     }
 
     fn skep(&self, name: &str, args: &[&str]) -> Command {
-        let mut skep = command(self.binary, args);
-        skep.arg("--home").arg(self.stage.path(name));
+        let mut skep = Command::new(self.binary);
+        skep.arg("--home").arg(self.stage.path(name)).args(args);
         skep
     }
 }
