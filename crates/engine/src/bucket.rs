@@ -30,6 +30,12 @@ impl Bucket {
         }
     }
 
+    /// Bytes per second.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
     /// Changes the rate; what is owed is owed at the new one.
     pub fn set_rate(&mut self, now: Duration, rate: u64) {
         let owed = self.bytes_in(self.paid_until.saturating_sub(now));

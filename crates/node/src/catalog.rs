@@ -58,6 +58,31 @@ pub struct Held {
     pub records: Vec<Signed<ShareRecord>>,
 }
 
+/// A download that goes on after a restart, or stays paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// The share, or the folder that it is a part of.
+    pub share: Signed<ShareRecord>,
+    /// The publisher's name.
+    pub publisher: PeerName,
+    /// The path of the part that is wanted; none: all.
+    pub part: Option<String>,
+    /// What is to lie at the target, once that is known of a part.
+    pub content: Option<Content>,
+    /// The target.
+    pub path: PathBuf,
+    /// The only peer to download from, if one was named.
+    pub only: Option<PeerId>,
+    /// Whether something at the target may be replaced.
+    pub overwrite: bool,
+    /// Whether somebody has to say that it shall go on.
+    pub paused: bool,
+    /// Why it stopped by itself, if it did.
+    pub trouble: Option<String>,
+    /// Bytes per second at most.
+    pub down_rate: Option<u64>,
+}
+
 /// One change to the catalog.
 #[derive(Debug, Clone)]
 pub enum Entry {
@@ -75,6 +100,8 @@ pub enum Entry {
     Pinned(PeerName, PeerId),
     /// The newest revocations.
     Revocations(Signed<Revocations>),
+    /// A download by its number, going on or (none) over.
+    Unfinished(u64, Option<Box<Unfinished>>),
 }
 
 /// Why the catalog failed.
@@ -106,14 +133,16 @@ pub struct State {
     pub pinned: BTreeMap<PeerName, PeerId>,
     /// The newest revocations.
     pub revocations: Option<Signed<Revocations>>,
+    /// Downloads that are not over, by number.
+    pub unfinished: BTreeMap<u64, Unfinished>,
 }
 
 /// The facts and their mirror.
 pub struct Catalog {
     store: Arc<dyn FactStore>,
     work: Arc<dyn Work>,
-    state: RwLock<State>,
-    writer: tokio::sync::Mutex<(Epoch, Revision)>,
+    state: Arc<RwLock<State>>,
+    writer: Arc<tokio::sync::Mutex<(Epoch, Revision)>>,
 }
 
 impl Catalog {
@@ -131,11 +160,11 @@ impl Catalog {
         if let Some(tag) = unreadable {
             return Err(CatalogError::Unreadable(tag));
         }
-        let writer = tokio::sync::Mutex::new((head.epoch, head.revision));
+        let writer = Arc::new(tokio::sync::Mutex::new((head.epoch, head.revision)));
         Ok(Self {
             store,
             work,
-            state: RwLock::new(state),
+            state: Arc::new(RwLock::new(state)),
             writer,
         })
     }
@@ -145,23 +174,22 @@ impl Catalog {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `entries` durable, all or none, and then visible.
+    /// Makes `entries` durable, all or none, and then visible: also when nobody waits for it any more.
     ///
     /// # Errors
     /// [`CatalogError::Commit`] when they could not be written; then none is visible.
     pub async fn commit(&self, entries: Vec<Entry>) -> Result<(), CatalogError> {
-        let batch: Vec<Change> = entries.iter().map(Entry::encode).collect();
-        let mut writer = self.writer.lock().await;
-        let (epoch, expected) = *writer;
-        let store = self.store.clone();
-        let committed = self
-            .work
-            .call(move || commit_surely(&*store, epoch, expected, &batch))
-            .await?;
-        *writer = (epoch, committed);
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        entries.into_iter().for_each(|entry| state.apply(entry));
-        Ok(())
+        let mut writer = self.writer.clone().lock_owned().await;
+        let (store, state) = (self.store.clone(), self.state.clone());
+        let commit = move || {
+            let batch: Vec<Change> = entries.iter().map(Entry::encode).collect();
+            let (epoch, expected) = *writer;
+            *writer = (epoch, commit_surely(&*store, epoch, expected, &batch)?);
+            let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
+            entries.into_iter().for_each(|entry| state.apply(entry));
+            Ok(())
+        };
+        self.work.call(commit).await
     }
 }
 
@@ -192,6 +220,8 @@ impl State {
             Entry::Seen(publisher, name, sequence) => drop(self.seen.insert((publisher, name), sequence)),
             Entry::Pinned(name, key) => drop(self.pinned.insert(name, key)),
             Entry::Revocations(list) => self.revocations = Some(list),
+            Entry::Unfinished(number, Some(it)) => drop(self.unfinished.insert(number, *it)),
+            Entry::Unfinished(number, None) => drop(self.unfinished.remove(&number)),
         }
     }
 }
@@ -202,6 +232,7 @@ const HELD: u8 = 3;
 const SEEN: u8 = 4;
 const PINNED: u8 = 5;
 const REVOCATIONS: u8 = 6;
+const UNFINISHED: u8 = 7;
 
 impl Entry {
     fn encode(&self) -> Change {
@@ -213,6 +244,7 @@ impl Entry {
             Self::Seen(publisher, name, sequence) => change(SEEN, &(publisher, name), Some(sequence)),
             Self::Pinned(name, key) => change(PINNED, name, Some(key)),
             Self::Revocations(list) => change(REVOCATIONS, &(), Some(list)),
+            Self::Unfinished(number, it) => change(UNFINISHED, number, it.as_deref()),
         }
     }
 
@@ -228,6 +260,7 @@ impl Entry {
             }
             PINNED => Self::Pinned(read(key)?, read(value)?),
             REVOCATIONS => Self::Revocations(read(value)?),
+            UNFINISHED => Self::Unfinished(read(key)?, Some(Box::new(read(value)?))),
             _ => return None,
         })
     }

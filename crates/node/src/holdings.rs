@@ -69,6 +69,20 @@ pub(crate) fn local(core: &Core) -> Vec<ShareLine> {
     lines
 }
 
+/// Limits what is served of contents with this name or id; none: no limit. Whether there is any.
+pub(crate) fn set_up_rate(core: &Core, name: &str, rate: Option<u64>) -> bool {
+    let state = core.catalog.state();
+    let is_called = |id: &BlobId| {
+        let records = records_of(&state, *id);
+        id.to_string() == name || records.iter().any(|record| record.name.as_str() == name)
+    };
+    let ids: Vec<BlobId> = state.held.keys().copied().filter(is_called).collect();
+    drop(state);
+    let items: Vec<_> = ids.into_iter().filter_map(|id| core.shelf.item(id)).collect();
+    items.iter().for_each(|item| item.up.set(rate));
+    !items.is_empty()
+}
+
 /// Stops offering a content that is under no name any more.
 pub(crate) async fn release(core: &Arc<Core>, content: BlobId) -> Result<(), CatalogError> {
     let records = records_of(&core.catalog.state(), content);

@@ -17,19 +17,19 @@ use skep_wire::{
 };
 use skep_world::{Listener, World};
 use thiserror::Error;
-use tokio::{sync::watch, time};
+use tokio::time;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::types::{
-        GetDone, GetRequest, PeerLine, Progress, Ready, ShareDone, ShareLine, ShareRequest, Skipped, Status,
-        TransferLine,
+        GetRequest, LimitRequest, Limits, PeerLine, Ready, ShareDone, ShareLine, ShareRequest, Skipped,
+        Status, TransferLine,
     },
     buffers::Buffers,
     catalog::{Catalog, CatalogError, Entry, Membership},
     config::Config,
     core::Core,
-    fetch::{self, Downloads, GetError},
+    fetch::{self, Downloads, GetError, Getting},
     holdings,
     home::{Home, HomeError, name},
     join::{self, JoinError, Newcomer},
@@ -142,6 +142,7 @@ impl Node {
         core.spawn(links::accept(core.clone(), listener));
         core.spawn(folders::run(core.clone()));
         core.spawn(restore::reread(core.clone(), unsure));
+        fetch::restore(&core);
         let node = Self { core };
         node.welcomed().await?;
         Ok(node)
@@ -215,16 +216,82 @@ impl Node {
         publish::unshare(&self.core, name).await
     }
 
-    /// Downloads. Dropping the future stops it and keeps what is there for the next time.
+    /// Begins a download, or goes on with one that was begun. It does not depend on being waited for.
     ///
     /// # Errors
-    /// [`GetError`].
-    pub async fn get(
-        &self,
-        request: GetRequest,
-        progress: watch::Sender<Progress>,
-    ) -> Result<GetDone, GetError> {
-        fetch::get(&self.core, request, progress).await
+    /// [`GetError`] when it cannot be begun.
+    pub async fn get(&self, request: &GetRequest) -> Result<Getting, GetError> {
+        fetch::begin(&self.core, request).await
+    }
+
+    /// Lets downloads stand still, by number, name, id or path; none: all. They stay paused over
+    /// restarts.
+    ///
+    /// # Errors
+    /// [`GetError`] when there is no such download.
+    pub async fn pause(&self, download: Option<&str>) -> Result<Vec<TransferLine>, GetError> {
+        fetch::pause(&self.core, download).await
+    }
+
+    /// Lets a download stand still if nobody waits for it any more.
+    pub async fn unwatched(&self, number: u64) {
+        fetch::unwatched(&self.core, number).await;
+    }
+
+    /// Lets downloads go on.
+    ///
+    /// # Errors
+    /// [`GetError`] when there is no such download.
+    pub async fn resume(&self, download: Option<&str>) -> Result<Vec<TransferLine>, GetError> {
+        fetch::resume(&self.core, download).await
+    }
+
+    /// Ends downloads and removes what has come of them.
+    ///
+    /// # Errors
+    /// [`GetError`] when there is no such download.
+    pub async fn cancel(&self, download: Option<&str>) -> Result<Vec<TransferLine>, GetError> {
+        fetch::cancel(&self.core, download).await
+    }
+
+    /// Changes how fast transfers may be, also those under way. Returns the peer's limits.
+    ///
+    /// # Errors
+    /// [`GetError::NoSuchDownload`] when nothing has that name.
+    pub async fn limit(&self, request: &LimitRequest) -> Result<Limits, GetError> {
+        let core = &self.core;
+        let rate = |rate: u64| Some(rate).filter(|&rate| rate > 0);
+        match &request.name {
+            None => {
+                request.up.into_iter().for_each(|up| core.up.set(rate(up)));
+                request
+                    .down
+                    .into_iter()
+                    .for_each(|down| core.down.set(rate(down)));
+            }
+            Some(name) => {
+                let up = request
+                    .up
+                    .is_none_or(|up| holdings::set_up_rate(core, name, rate(up)));
+                let down = match request.down {
+                    Some(down) => fetch::set_down_rate(core, name, rate(down)).await?,
+                    None => true,
+                };
+                if !(up && down) {
+                    return Err(GetError::NoSuchDownload(name.clone()));
+                }
+            }
+        }
+        Ok(self.limits())
+    }
+
+    /// How fast all transfers together may be.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            up: self.core.up.rate(),
+            down: self.core.down.rate(),
+        }
     }
 
     /// The shares of the network, those with all of `words` in their names: distinct contents, each
@@ -312,14 +379,14 @@ impl Node {
             holdings: state.held.len(),
             served: core.served_bytes.load(Ordering::Relaxed),
             uptime_seconds: core.mono().saturating_sub(core.started).as_secs(),
-            transfers: core.downloads.list(),
+            transfers: core.downloads.lines(),
         }
     }
 
     /// What is being downloaded.
     #[must_use]
     pub fn downloads(&self) -> Vec<TransferLine> {
-        self.core.downloads.list()
+        self.core.downloads.lines()
     }
 
     /// Leaves the network for good: shares and holdings are withdrawn, the grant is given back.
@@ -464,6 +531,7 @@ async fn assemble(
     Ok(Arc::new(Core {
         up: RateLimit::new(world.clock.clone(), up),
         down: RateLimit::new(world.clock.clone(), down),
+        shelf: Shelf::new(world.clock.clone()),
         world,
         config,
         home,
@@ -476,7 +544,6 @@ async fn assemble(
         capacity_bytes,
         session: Session::new(),
         links: Links::new(),
-        shelf: Shelf::default(),
         downloads: Downloads::default(),
         buffers: Buffers::default(),
         served_bytes: 0.into(),

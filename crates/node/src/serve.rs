@@ -119,6 +119,7 @@ async fn read(core: Arc<Core>, reader: PeerId, request: Read, mut responder: Res
             return;
         };
         let now = whole_units(room, want);
+        item.up.pass(now as u64).await;
         core.up.pass(now as u64).await;
         let units = u16::try_from((now as u64).div_ceil(UNIT_BYTES)).expect("at most a chunk's");
         let bytes = match read_units(&core, &item, request.chunk, unit, units, now).await {

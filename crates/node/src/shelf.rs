@@ -11,11 +11,14 @@ use std::{
 use roaring::RoaringTreemap;
 use skep_store::{Partial, Source, source::SourceError};
 use skep_wire::{BlobId, PeerId, outline::Page, record::ShareRecord};
+use skep_world::Clock;
 use tokio::sync::broadcast;
 
+use crate::limit::RateLimit;
+
 /// Everything that can be served.
-#[derive(Default)]
 pub(crate) struct Shelf {
+    clock: Arc<dyn Clock>,
     items: RwLock<BTreeMap<BlobId, Arc<Item>>>,
 }
 
@@ -24,6 +27,8 @@ pub(crate) struct Item {
     pub(crate) body: Body,
     /// The records it is held under.
     records: RwLock<Vec<ShareRecord>>,
+    /// How fast it is served.
+    pub(crate) up: Arc<RateLimit>,
     /// Tells when a growing one has grown, all who listen in the same order.
     pub(crate) grown: broadcast::Sender<()>,
 }
@@ -36,6 +41,13 @@ pub(crate) enum Body {
 }
 
 impl Shelf {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            items: RwLock::default(),
+        }
+    }
+
     /// The item, if `reader` may read it. Who may not is told the same as if it were not here.
     pub(crate) fn item_for(&self, content: BlobId, reader: &PeerId) -> Option<Arc<Item>> {
         self.item(content).filter(|item| item.is_for(reader))
@@ -51,15 +63,15 @@ impl Shelf {
 
     /// Puts a content there, in the place of an older state of the same.
     pub(crate) fn put(&self, content: BlobId, body: Body, records: Vec<ShareRecord>) -> Arc<Item> {
+        let mut items = self.items.write().unwrap_or_else(PoisonError::into_inner);
+        let up = items.get(&content).map(|older| older.up.clone());
         let item = Arc::new(Item {
             body,
             records: RwLock::new(records),
+            up: up.unwrap_or_else(|| Arc::new(RateLimit::new(self.clock.clone(), None))),
             grown: broadcast::Sender::new(1),
         });
-        self.items
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(content, item.clone());
+        items.insert(content, item.clone());
         item
     }
 

@@ -10,7 +10,7 @@ use std::{
 use skep_coordinator::{Coordinator, InviteOptions};
 use skep_node::{
     Config, LeaveError, Node, StartError,
-    api::types::{GetDone, GetRequest, Progress, ShareDone, ShareRequest},
+    api::types::{GetDone, GetRequest, ShareDone, ShareRequest},
     fetch::GetError,
     publish::ShareError,
     scanning::Scanning,
@@ -20,7 +20,7 @@ use skep_world::{
     Disk as _,
     simulated::{Crash, Machine, Universe},
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     inspector::{Findings, Inspector},
@@ -56,7 +56,7 @@ pub(crate) enum News {
     Started(Result<Node, StartError>),
     Shared(ItemNumber, Result<ShareDone, ShareError>),
     Unshared(ItemNumber, Result<(), ShareError>),
-    Got(ItemNumber, Result<GetDone, GetError>),
+    Got(ItemNumber, Result<GetDone, Arc<GetError>>),
     Left(Result<(), LeaveError>),
     /// It stopped as it was asked to.
     Stopped,
@@ -262,8 +262,11 @@ impl Town {
             overwrite: false,
         };
         self.begin(peer, async move {
-            let (progress, _) = watch::channel(Progress::default());
-            News::Got(item, node.get(request, progress).await)
+            let got = match node.get(&request).await {
+                Ok(getting) => getting.done().await,
+                Err(error) => Err(Arc::new(error)),
+            };
+            News::Got(item, got)
         });
         true
     }

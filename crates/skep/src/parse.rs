@@ -53,6 +53,14 @@ pub(crate) fn rate(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A rate, or `none`: no limit, as 0.
+pub(crate) fn rate_or_none(text: &str) -> Result<u64, String> {
+    match text.trim() {
+        "none" => Ok(0),
+        text => rate(text),
+    }
+}
+
 /// `10s`, `5m`, `2h`, `7d`, `250ms`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
@@ -152,5 +160,7 @@ mod tests {
     fn rates_may_name_the_second() {
         assert_eq!(rate("40MiB/s"), Ok(40 << 20));
         assert!(rate("10").is_err());
+        assert_eq!(rate_or_none("none"), Ok(0));
+        assert!(rate_or_none("0").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use skep_node::api::types::Progress;
+use skep_node::api::types::{PeerShare, Progress};
 
 use crate::output::{self, Output};
 
@@ -19,6 +19,7 @@ pub(crate) struct Shown {
     started: Instant,
     last_line: Instant,
     bar: Option<ProgressBar>,
+    peers: bool,
 }
 
 impl Shown {
@@ -31,7 +32,14 @@ impl Shown {
             started: now,
             last_line: now,
             bar: None,
+            peers: false,
         }
+    }
+
+    /// Shows, if wanted, also how each holder does, now and then.
+    pub(crate) fn with_peers(mut self, peers: bool) -> Self {
+        self.peers = peers;
+        self
     }
 
     /// Shows how far it is.
@@ -42,11 +50,18 @@ impl Shown {
         if self.started.elapsed() < PATIENCE {
             return;
         }
+        let is_time = self.last_line.elapsed() >= EVERY;
+        if is_time {
+            self.last_line = Instant::now();
+        }
         if self.out.is_watched() {
             self.draw(progress);
-        } else if self.last_line.elapsed() >= EVERY {
-            self.last_line = Instant::now();
+        } else if is_time {
             self.out.note(self.line(progress));
+        }
+        if is_time && self.peers {
+            let list = || progress.peers.iter().for_each(|peer| self.out.note(share(peer)));
+            self.bar.as_ref().map_or_else(list, |bar| bar.suspend(list));
         }
     }
 
@@ -78,6 +93,22 @@ impl Drop for Shown {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What one holder gives.
+pub(crate) fn share(peer: &PeerShare) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let rate = output::rate(peer.rate as f64);
+    let latency = match peer.latency_ms {
+        Some(ms) => format!("{ms:.1} ms away"),
+        None => "distance unknown".to_owned(),
+    };
+    format!(
+        "  {}: {} ({:.0} %), {rate}, {latency}",
+        output::printable(&peer.name),
+        output::bytes(peer.bytes),
+        peer.share * 100.0
+    )
 }
 
 /// Rate, time left, and the number of peers.

@@ -125,8 +125,8 @@ impl From<ShareError> for ErrorBody {
     }
 }
 
-impl From<GetError> for ErrorBody {
-    fn from(error: GetError) -> Self {
+impl From<&GetError> for ErrorBody {
+    fn from(error: &GetError) -> Self {
         let message = error.to_string();
         match error {
             GetError::NotWanted(_) => body("bad_name", message, "`skep ls` shows what there is"),
@@ -176,9 +176,18 @@ impl From<GetError> for ErrorBody {
                 message,
                 "check the disk, and run the same command again",
             ),
-            GetError::Session(source) => source.into(),
+            GetError::NoSuchDownload(_) => body("not_found", message, "`skep downloads` shows what there is"),
+            GetError::Cancelled(_) => body("cancelled", message, "what had come of it was removed"),
+            GetError::Stopping => super::stopping(),
+            GetError::Session(source) => source.clone().into(),
             GetError::Catalog(_) => body("home", message, "check the disk of the home"),
         }
+    }
+}
+
+impl From<GetError> for ErrorBody {
+    fn from(error: GetError) -> Self {
+        Self::from(&error)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod error;
 mod guard;
+mod transfers;
 pub mod types;
 
 use std::{io, sync::Arc, time::Duration};
@@ -27,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::types::{ErrorBody, Event, GetRequest, Progress, ShareRequest, UnshareRequest};
+use self::types::{ErrorBody, Event, Progress, ShareRequest, UnshareRequest};
 use crate::{Node, scanning::Scanning};
 
 /// The socket's name in the home.
@@ -139,8 +140,7 @@ fn router(api: Api) -> Router {
         .route("/v1/shares", get(shares))
         .route("/v1/share", post(share))
         .route("/v1/unshare", post(unshare))
-        .route("/v1/get", post(download))
-        .route("/v1/downloads", get(downloads))
+        .merge(transfers::routes())
         .route("/v1/messages", get(messages))
         .route("/v1/leave", post(leave))
         .route("/v1/stop", post(stop))
@@ -154,10 +154,6 @@ async fn ready(State(api): State<Api>) -> Response {
 
 async fn status(State(api): State<Api>) -> Response {
     Json(api.node.status()).into_response()
-}
-
-async fn downloads(State(api): State<Api>) -> Response {
-    Json(api.node.downloads()).into_response()
 }
 
 async fn peers(State(api): State<Api>) -> Result<Response, ErrorBody> {
@@ -200,13 +196,6 @@ async fn share(State(api): State<Api>, Json(request): Json<ShareRequest>) -> Res
 async fn unshare(State(api): State<Api>, Json(request): Json<UnshareRequest>) -> Result<Response, ErrorBody> {
     api.node.unshare(&request.name).await?;
     Ok(Json(serde_json::json!({})).into_response())
-}
-
-async fn download(State(api): State<Api>, Json(request): Json<GetRequest>) -> Response {
-    let (tell, told) = watch::channel(Progress::default());
-    let stop = api.stop.clone();
-    let work = async move { api.node.get(request, tell).await.map_err(ErrorBody::from) };
-    stream(work, told, stop)
 }
 
 /// `?force=true` leaves even if the coordinator cannot be told.

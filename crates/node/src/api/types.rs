@@ -48,8 +48,27 @@ pub struct Progress {
     pub rate: u64,
     /// Holders in use.
     pub holders: usize,
-    /// What it is doing, for people: `reading`, `verifying`, `downloading`, `writing`.
+    /// What it is doing. Of a share: `reading`. Of a download: `preparing`, `downloading`, `paused`,
+    /// `waiting for space`, `waiting for holders`, `failed`, `done`.
     pub state: String,
+    /// What each holder gives, of a download.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerShare>,
+}
+
+/// What one holder gave of a download.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PeerShare {
+    /// Its name.
+    pub name: String,
+    /// Bytes that came from it.
+    pub bytes: u64,
+    /// Its part of all bytes that came, 0 to 1.
+    pub share: f64,
+    /// Bytes per second: lately, or at the end on average.
+    pub rate: u64,
+    /// The round trip to it, once measured.
+    pub latency_ms: Option<f64>,
 }
 
 /// Why a request failed: `kind` for programs, the others for people.
@@ -139,6 +158,36 @@ pub struct GetDone {
     pub path: PathBuf,
     /// Bytes by holder's name.
     pub from: BTreeMap<String, u64>,
+    /// How the holders did, whatever became of their bytes.
+    #[serde(default)]
+    pub peers: Vec<PeerShare>,
+}
+
+/// `POST /v1/downloads/pause`, `.../resume`, `.../cancel`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Which {
+    /// Number, name, content id or target of downloads; none: all.
+    pub download: Option<String>,
+}
+
+/// `POST /v1/limits`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitRequest {
+    /// What is limited: a download, or (with `up`) a content that is held. None: the whole peer.
+    pub name: Option<String>,
+    /// Bytes per second to others; 0: no limit; none: as it is.
+    pub up: Option<u64>,
+    /// Bytes per second from others; 0: no limit; none: as it is.
+    pub down: Option<u64>,
+}
+
+/// `GET /v1/limits`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes per second to others; none: no limit.
+    pub up: Option<u64>,
+    /// Bytes per second from others; none: no limit.
+    pub down: Option<u64>,
 }
 
 /// A peer of the network: a row of `peers`.
@@ -185,7 +234,7 @@ pub struct ShareLine {
 /// A transfer that is going on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TransferLine {
-    /// Counts this process's downloads up from 1.
+    /// Counts this peer's downloads up from 1.
     pub number: u64,
     /// What was asked for.
     pub name: String,
@@ -193,6 +242,14 @@ pub struct TransferLine {
     pub id: String,
     /// Where it goes.
     pub path: PathBuf,
+    /// What it is doing, as in `progress`.
+    pub state: String,
+    /// Why it has stopped by itself, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Bytes per second at most, of this download.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_limit: Option<u64>,
     /// How far.
     pub progress: Progress,
 }

@@ -72,6 +72,15 @@ pub enum GetError {
     /// Something is at the target already.
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
+    /// There is no such download.
+    #[error("no download is called {0:?}")]
+    NoSuchDownload(String),
+    /// As somebody wished.
+    #[error("the download of {0} was cancelled")]
+    Cancelled(String),
+    /// The peer stops.
+    #[error("the peer was told to stop")]
+    Stopping,
     /// Another download goes there.
     #[error("{} is being downloaded already", .0.display())]
     AlreadyRunning(PathBuf),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     announce,
-    api::types::GetDone,
+    api::types::{GetDone, PeerShare},
     catalog::{Entry, Held},
     holdings, shelf,
 };
@@ -20,12 +20,13 @@ use crate::{
 pub(crate) async fn finish(
     job: &Arc<Job>,
     choice: &Choice,
+    overwrite: bool,
     moved: Moved,
     started: Duration,
 ) -> Result<GetDone, GetError> {
     let core = &job.core;
     let verified = core.mono().saturating_sub(started);
-    let source = durable(job).await?;
+    let source = durable(job, overwrite).await?;
     let durable = core.mono().saturating_sub(started);
     let bytes = source.bytes();
     if job.goal.record.is_some() {
@@ -41,17 +42,37 @@ pub(crate) async fn finish(
         verified_seconds: verified.as_secs_f64(),
         seconds: durable.as_secs_f64(),
         path: job.target.path.clone(),
+        peers: peers(&moved, verified),
         from: moved.from,
     })
 }
 
+/// What each holder gave, at which speed over the whole time.
+fn peers(moved: &Moved, time: Duration) -> Vec<PeerShare> {
+    let average = |peer: &PeerShare| PeerShare {
+        rate: rate(peer.bytes, time),
+        ..peer.clone()
+    };
+    moved.peers.iter().map(average).collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "for people"
+)]
+fn rate(bytes: u64, time: Duration) -> u64 {
+    (bytes as f64 / time.as_secs_f64().max(0.001)) as u64
+}
+
 /// Whole, synced and under its final name.
-pub(crate) async fn durable(job: &Arc<Job>) -> Result<Arc<Source>, GetError> {
+pub(crate) async fn durable(job: &Arc<Job>, overwrite: bool) -> Result<Arc<Source>, GetError> {
     let partial = match &job.body {
         Body::Finished(source) => return Ok(source.clone()),
         Body::Growing(partial) => partial.clone(),
     };
-    let (workers, overwrite, stop) = (job.core.config.workers, job.overwrite, job.stop_flag());
+    let (workers, stop) = (job.core.config.workers, job.stop_flag());
     let finished = job.core.world.work.call(move || {
         let hashing = Hashing {
             workers,

@@ -9,11 +9,11 @@ use skep_wire::{
     outline::{Outline, page_count},
     record::{Content, ContentKind, ShareRecord},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{error::GetError, job::Job, part::Part, resolve::Choice, run, target::Target};
-use crate::{api::types::Progress, core::Core, shelf::Body};
+use super::{control::Control, error::GetError, job::Job, part::Part, resolve::Choice, run, target::Target};
+use crate::{core::Core, shelf::Body};
 
 /// The goal of one download.
 pub(crate) struct Goal {
@@ -31,7 +31,11 @@ pub(crate) struct Goal {
 
 impl Goal {
     /// What the person has chosen. Of a part, the folder's manifest is looked at first.
-    pub(crate) async fn of(core: &Arc<Core>, choice: &Choice) -> Result<Self, GetError> {
+    pub(crate) async fn of(
+        core: &Arc<Core>,
+        choice: &Choice,
+        control: &Arc<Control>,
+    ) -> Result<Self, GetError> {
         let record = choice.record.clone();
         let (content, origin, name) = (record.content, record.content.id, record.name.to_string());
         let Some(path) = &choice.sub else {
@@ -50,7 +54,7 @@ impl Goal {
         if content.kind == ContentKind::File {
             return Err(nothing());
         }
-        let manifest = manifest(core, content, &name).await?;
+        let manifest = manifest(core, content, &name, control).await?;
         let part = Part::of(&manifest, content.size, path).ok_or_else(nothing)?;
         let name = format!("{name}/{path}");
         Ok(Self {
@@ -64,14 +68,19 @@ impl Goal {
 }
 
 /// The manifest of a folder, from this machine or from its holders.
-async fn manifest(core: &Arc<Core>, content: Content, name: &str) -> Result<Manifest, GetError> {
+async fn manifest(
+    core: &Arc<Core>,
+    content: Content,
+    name: &str,
+    control: &Arc<Control>,
+) -> Result<Manifest, GetError> {
     let local = core.shelf.item(content.id).map(|item| item.body.clone());
     let bytes = match local {
         Some(body @ Body::Whole(_)) => {
             let read = move || read_head(&body, content.size);
             core.world.work.call(read).await.map_err(GetError::Source)?
         }
-        _ => fetch_manifest(core, content, name).await?,
+        _ => fetch_manifest(core, content, name, control).await?,
     };
     Manifest::decode(&bytes).map_err(|e| GetError::Store {
         share: name.to_owned(),
@@ -89,7 +98,12 @@ fn read_head(body: &Body, size: u64) -> Result<Vec<u8>, skep_store::source::Sour
 }
 
 /// Downloads the manifest as a file of the home, reads it and removes it.
-async fn fetch_manifest(core: &Arc<Core>, content: Content, name: &str) -> Result<Vec<u8>, GetError> {
+async fn fetch_manifest(
+    core: &Arc<Core>,
+    content: Content,
+    name: &str,
+    control: &Arc<Control>,
+) -> Result<Vec<u8>, GetError> {
     let folder = crate::home::name("manifests");
     let file = crate::home::name(&content.id.to_string());
     let home = core.home.dir.clone();
@@ -117,11 +131,10 @@ async fn fetch_manifest(core: &Arc<Core>, content: Content, name: &str) -> Resul
     };
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let job = Job::open(core, goal, target, Vec::new(), true, stop).await?;
+    let job = Job::open(core, control, goal, target, Vec::new(), stop).await?;
     let (news, inbox) = mpsc::channel(64);
-    let progress = watch::Sender::new(Progress::default());
-    run::run(&job, None, news, inbox, &progress).await?;
-    super::finish::durable(&job).await?;
+    run::run(&job, None, news, inbox).await?;
+    super::finish::durable(&job, true).await?;
     let read = move || {
         let limit = usize::try_from(content.size).expect("manifests fit memory");
         let bytes = dir.read_whole(&file, limit)?.unwrap_or_default();

@@ -23,6 +23,7 @@ use skep_wire::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    control::Control,
     error::GetError,
     goal::{self, Goal},
     part::Stretch,
@@ -69,6 +70,14 @@ pub(crate) enum News {
     Bad { peer: PeerId, chunk: u64 },
     /// A chunk could not be stored.
     NotStored { chunk: u64, error: PartialError },
+    /// What a chunk is verified with could not be kept.
+    NoPage {
+        peer: PeerId,
+        chunk: u64,
+        error: PartialError,
+    },
+    /// There is room on the disk again.
+    Room,
 }
 
 /// One download.
@@ -76,7 +85,8 @@ pub(crate) struct Job {
     pub(crate) core: Arc<Core>,
     pub(crate) goal: Arc<Goal>,
     pub(crate) target: Target,
-    pub(crate) overwrite: bool,
+    /// What a person wants of it.
+    pub(crate) control: Arc<Control>,
     pub(crate) body: Body,
     /// Copies on this machine that may have some of it.
     pub(crate) donors: Vec<Place>,
@@ -93,6 +103,14 @@ pub(crate) enum Body {
     Finished(Arc<Source>),
 }
 
+/// Why there is nothing to verify a chunk with.
+pub(crate) enum NoPage {
+    /// The holder did not give it.
+    Failed(Failure),
+    /// It cannot be kept or read here.
+    NotStored(PartialError),
+}
+
 /// Buffers that wait to be used again.
 const SPARE_BUFFERS: usize = 16;
 
@@ -100,10 +118,10 @@ impl Job {
     /// Looks at what is there already, in the target or in the donors. What it claims to be is hashed.
     pub(crate) async fn open(
         core: &Arc<Core>,
+        control: &Arc<Control>,
         goal: Goal,
         target: Target,
         donors: Vec<Place>,
-        overwrite: bool,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, GetError> {
         let goal = Arc::new(goal);
@@ -122,7 +140,7 @@ impl Job {
             core: core.clone(),
             goal,
             target,
-            overwrite,
+            control: control.clone(),
             body,
             donors,
             stop,
@@ -150,14 +168,18 @@ impl Job {
         arrived: Arc<AtomicU64>,
     ) -> News {
         let peer = link.peer();
-        if let Err(failure) = self.fetch_page(&partial, &link, chunk).await {
-            return News::Failed {
-                peer,
-                chunk,
-                failure,
-                gone: link.is_closed(),
-            };
+        let failed = |failure| News::Failed {
+            peer,
+            chunk,
+            failure,
+            gone: link.is_closed(),
+        };
+        match self.fetch_page(&partial, &link, chunk).await {
+            Ok(()) => {}
+            Err(NoPage::Failed(failure)) => return failed(failure),
+            Err(NoPage::NotStored(error)) => return News::NoPage { peer, chunk, error },
         }
+        self.control.down.pass(len as u64).await;
         self.core.down.pass(len as u64).await;
         let bytes = match &self.goal.part {
             None => self.read_chunk(&link, chunk, len, arrived).await,
@@ -167,12 +189,7 @@ impl Job {
             Ok(bytes) => News::Received { peer, chunk, bytes },
             Err(error) => {
                 tracing::debug!("chunk {chunk} did not come from {peer:?}: {error}");
-                News::Failed {
-                    peer,
-                    chunk,
-                    failure: failure_of(&error),
-                    gone: link.is_closed(),
-                }
+                failed(failure_of(&error))
             }
         }
     }
@@ -229,7 +246,7 @@ impl Job {
         partial: &Arc<Partial>,
         link: &Link,
         chunk: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NoPage> {
         if self.missing_page(partial, chunk).await?.is_none() {
             return Ok(());
         }
@@ -240,13 +257,16 @@ impl Job {
         let part = self.goal.part.as_ref();
         let number = part
             .map_or(Some(object), |part| part.object(object))
-            .ok_or(Failure::Missing)?;
+            .ok_or(NoPage::Failed(Failure::Missing))?;
         let request = WantOutline {
             content: self.goal.origin,
             object: number,
             page,
         };
-        let answer: OutlinePage = link.ask(&request).await.map_err(|e| failure_of(&e))?;
+        let answer: OutlinePage = link
+            .ask(&request)
+            .await
+            .map_err(|e| NoPage::Failed(failure_of(&e)))?;
         let partial = partial.clone();
         let put = self
             .core
@@ -254,13 +274,16 @@ impl Job {
             .work
             .call(move || partial.put_page(object, page, answer.into()))
             .await;
-        put.map_err(|error| {
-            tracing::warn!("{:?} sent a wrong outline page: {error}", link.peer());
-            Failure::Missing
+        put.map_err(|error| match error {
+            PartialError::BadPage { .. } => {
+                tracing::warn!("{:?} sent a wrong outline page: {error}", link.peer());
+                NoPage::Failed(Failure::Missing)
+            }
+            error => NoPage::NotStored(error),
         })
     }
 
-    async fn missing_page(&self, partial: &Arc<Partial>, chunk: u64) -> Result<Option<(u32, u32)>, Failure> {
+    async fn missing_page(&self, partial: &Arc<Partial>, chunk: u64) -> Result<Option<(u32, u32)>, NoPage> {
         let partial = partial.clone();
         let missing = self
             .core
@@ -268,10 +291,7 @@ impl Job {
             .work
             .call(move || partial.missing_page(chunk))
             .await;
-        missing.map_err(|error| {
-            tracing::warn!("the outline of {} cannot be read: {error}", self.goal.name);
-            Failure::Refused
-        })
+        missing.map_err(NoPage::NotStored)
     }
 
     /// Verifies the bytes of a chunk and writes them.

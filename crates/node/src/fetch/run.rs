@@ -13,23 +13,30 @@ use std::{
     time::Duration,
 };
 
-use skep_engine::swarm::{Action, Config, Failure, Have, Outcome, Reason, Received, Sizes, Swarm};
+use skep_engine::swarm::{
+    Action, Config, Failure, Have, HolderStats, Outcome, Reason, Received, Sizes, Swarm,
+};
 use skep_net::Link;
 use skep_store::{Partial, partial::PartialError};
 use skep_wire::{PeerId, message::Holder, record::ContentKind};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::{AbortHandle, JoinSet},
     time,
 };
 
 use super::{
+    control::{Doing, Wish},
     error::GetError,
     holders,
     job::{Body, Job, News},
-    reuse,
+    reuse, space,
 };
-use crate::{announce, api::types::Progress, holdings, shelf};
+use crate::{
+    announce,
+    api::types::{PeerShare, Progress},
+    holdings, shelf,
+};
 
 /// How often progress is told and looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -38,8 +45,8 @@ const TICK: Duration = Duration::from_millis(200);
 const FLUSH_BYTES: u64 = 2 << 30;
 /// How often in the course of a download the coordinator is told that a part is here.
 const TELLINGS: u64 = 8;
-/// How long a full disk is left alone before the next try.
-const FULL_PAUSE: Duration = Duration::from_secs(5);
+/// The shortest and the longest time that a full disk is left alone before the next try.
+const FULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// What a download has cost.
 #[derive(Debug, Default)]
@@ -48,6 +55,8 @@ pub(crate) struct Moved {
     pub(crate) fetched: u64,
     /// Bytes that were of use, by holder's name.
     pub(crate) from: BTreeMap<String, u64>,
+    /// How the holders did, whatever became of the bytes.
+    pub(crate) peers: Vec<PeerShare>,
 }
 
 /// Gets every chunk that is missing.
@@ -56,12 +65,11 @@ pub(crate) async fn run(
     only: Option<PeerId>,
     news: mpsc::Sender<News>,
     inbox: mpsc::Receiver<News>,
-    progress: &watch::Sender<Progress>,
 ) -> Result<Moved, GetError> {
     let Body::Growing(partial) = &job.body else {
         return Ok(Moved::default());
     };
-    let mut pump = Pump::new(job, partial, only, news, inbox, progress);
+    let mut pump = Pump::new(job, partial, only, news, inbox);
     if !partial.is_stored(partial.first_chunk()) {
         let first = partial.first_chunk();
         pump.want(first..first + 1).await?;
@@ -76,6 +84,7 @@ pub(crate) async fn run(
         pump.reuse(head..layout.chunks()).await?;
         pump.want(head..layout.chunks()).await?;
     }
+    pump.moved.peers = pump.shares(job.core.mono());
     Ok(std::mem::take(&mut pump.moved))
 }
 
@@ -99,10 +108,11 @@ struct Pump<'a> {
     only: Option<PeerId>,
     news: mpsc::Sender<News>,
     inbox: mpsc::Receiver<News>,
-    progress: &'a watch::Sender<Progress>,
     tasks: JoinSet<News>,
     under_way: BTreeMap<(PeerId, u64), UnderWay>,
     connected: BTreeMap<PeerId, Connected>,
+    /// The names of all who were ever connected.
+    names: BTreeMap<PeerId, String>,
     /// Why holders could not be used, for the error if nobody is left.
     unusable: BTreeMap<PeerId, String>,
     /// Bytes stored since the last flush began; none while one is running.
@@ -111,6 +121,9 @@ struct Pump<'a> {
     offered: Option<Arc<shelf::Item>>,
     /// Chunks stored since the coordinator was last told that a part is here.
     untold_chunks: u64,
+    /// The disk is full: nothing is asked for.
+    full: bool,
+    full_pause: Duration,
     moved: Moved,
 }
 
@@ -121,7 +134,6 @@ impl<'a> Pump<'a> {
         only: Option<PeerId>,
         news: mpsc::Sender<News>,
         inbox: mpsc::Receiver<News>,
-        progress: &'a watch::Sender<Progress>,
     ) -> Self {
         Self {
             job,
@@ -130,14 +142,16 @@ impl<'a> Pump<'a> {
             only,
             news,
             inbox,
-            progress,
             tasks: JoinSet::new(),
             under_way: BTreeMap::new(),
             connected: BTreeMap::new(),
+            names: BTreeMap::new(),
             unusable: BTreeMap::new(),
             unflushed: Some(0),
             offered: None,
             untold_chunks: 0,
+            full: false,
+            full_pause: FULL_PAUSE.0,
             moved: Moved::default(),
         }
     }
@@ -162,14 +176,16 @@ impl<'a> Pump<'a> {
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let mut actions = Vec::new();
+        let (mut wishes, mut calls) = (self.job.control.wishes(), self.job.control.calls());
+        self.obey();
         loop {
             let now = self.job.core.mono();
             self.swarm.poll(now, &mut actions);
             actions.drain(..).for_each(|action| self.act(action));
             match self.swarm.outcome() {
                 Outcome::Complete => return Ok(()),
-                Outcome::Stuck { reasons } => return Err(self.stuck(&reasons)),
-                Outcome::Running => {}
+                Outcome::Stuck { reasons } if self.may_fail() => return Err(self.stuck(&reasons)),
+                Outcome::Stuck { .. } | Outcome::Running => {}
             }
             let wakeup = self.swarm.next_wakeup().map(|at| at.saturating_sub(now));
             tokio::select! {
@@ -181,10 +197,32 @@ impl<'a> Pump<'a> {
                         self.hear(news).await?;
                     }
                 }
+                Ok(()) = wishes.changed() => self.obey(),
+                Ok(()) = calls.changed() => self.begin_anew(),
                 _ = tick.tick() => self.look(),
                 () = sleep(wakeup) => {}
             }
         }
+    }
+
+    /// Goes on or stands still, as is wished and as there is room.
+    fn obey(&mut self) {
+        if !self.full && self.job.control.wished() == Wish::Run {
+            self.swarm.resume();
+        } else {
+            self.swarm.pause();
+        }
+    }
+
+    /// Somebody asks for it anew: holders are looked for again, and costs are counted from here.
+    fn begin_anew(&mut self) {
+        self.swarm.want(0..0);
+        self.moved = Moved::default();
+    }
+
+    /// Who waits for the end is told that nobody can go on; else that is waited for.
+    fn may_fail(&self) -> bool {
+        self.job.control.is_watched() && !self.swarm.is_paused()
     }
 
     fn act(&mut self, action: Action) {
@@ -243,6 +281,7 @@ impl<'a> Pump<'a> {
                 round_trip,
             } => {
                 let peer = holder.peer;
+                self.names.insert(peer, holder.name.to_string());
                 self.connected.insert(peer, Connected { holder, link });
                 self.swarm.handle_holder(now, peer, have);
                 if let Some(round_trip) = round_trip {
@@ -257,6 +296,10 @@ impl<'a> Pump<'a> {
             News::Searched { found } => {
                 tracing::debug!("{found} more holders");
                 self.swarm.handle_no_more_holders(now);
+                if found == 0 && self.doing() == Doing::WaitingForHolders {
+                    // Those who were of no use may be another time.
+                    self.connected.clear();
+                }
             }
             News::HaveMore { peer, chunks } => self.swarm.handle_have_more(now, peer, &chunks),
             News::Received { peer, chunk, bytes } => self.received(now, peer, chunk, bytes),
@@ -268,6 +311,7 @@ impl<'a> Pump<'a> {
             } => self.failed(now, peer, chunk, failure, gone),
             News::Stored { chunk, bytes } => {
                 self.swarm.handle_stored(now, chunk);
+                self.full_pause = FULL_PAUSE.0;
                 self.flush(bytes.len() as u64);
                 self.job.give_back(bytes);
                 self.offer();
@@ -283,7 +327,18 @@ impl<'a> Pump<'a> {
                 );
                 self.swarm.handle_bad(now, peer, chunk);
             }
-            News::NotStored { chunk, error } => self.not_stored(now, chunk, error).await?,
+            News::NotStored { chunk, error } => {
+                self.swarm.handle_not_stored(now, chunk);
+                self.not_kept(error)?;
+            }
+            News::NoPage { peer, chunk, error } => {
+                self.failed(now, peer, chunk, Failure::Busy, false);
+                self.not_kept(error)?;
+            }
+            News::Room => {
+                self.full = false;
+                self.obey();
+            }
         }
         Ok(())
     }
@@ -319,14 +374,26 @@ impl<'a> Pump<'a> {
     }
 
     /// A full disk is waited for; other failures of the disk end the download.
-    async fn not_stored(&mut self, now: Duration, chunk: u64, error: PartialError) -> Result<(), GetError> {
+    fn not_kept(&mut self, error: PartialError) -> Result<(), GetError> {
         if !matches!(error, PartialError::Full) {
             return Err(self.job.error(error));
         }
-        self.progress
-            .send_modify(|progress| progress.state = "waiting for room on the disk".to_owned());
-        self.swarm.handle_not_stored(now, chunk);
-        time::sleep(FULL_PAUSE).await;
+        if std::mem::replace(&mut self.full, true) {
+            return Ok(());
+        }
+        self.obey();
+        let seen = self.swarm.progress(self.job.core.mono());
+        let missing = self
+            .partial
+            .layout()
+            .total_bytes()
+            .saturating_sub(seen.have_bytes);
+        let (job, pause) = (self.job.clone(), self.full_pause);
+        self.full_pause = (pause * 2).min(FULL_PAUSE.1);
+        self.tasks.spawn(async move {
+            space::wait(&job.core, &job.target.path, missing, pause).await;
+            News::Room
+        });
         Ok(())
     }
 
@@ -401,13 +468,44 @@ impl<'a> Pump<'a> {
             reason = "for people"
         )]
         let rate = seen.rate.max(0.0) as u64;
-        self.progress.send_replace(Progress {
+        self.job.control.tell(Progress {
             bytes: seen.have_bytes,
             total: self.partial.layout().total_bytes(),
             rate,
             holders: self.connected.len(),
-            state: "downloading".to_owned(),
+            state: self.doing().words().to_owned(),
+            peers: self.shares(now),
         });
+    }
+
+    fn doing(&self) -> Doing {
+        if self.full {
+            Doing::WaitingForSpace
+        } else if self.swarm.is_paused() {
+            Doing::Paused
+        } else if matches!(self.swarm.outcome(), Outcome::Stuck { .. }) {
+            Doing::WaitingForHolders
+        } else {
+            Doing::Downloading
+        }
+    }
+
+    /// How each holder does that gave something.
+    fn shares(&self, now: Duration) -> Vec<PeerShare> {
+        let stats = self.swarm.holders(now).into_iter();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "for people"
+        )]
+        let share = |stats: HolderStats| PeerShare {
+            name: self.names.get(&stats.peer).cloned().unwrap_or_default(),
+            bytes: stats.bytes,
+            share: stats.share,
+            rate: stats.rate.max(0.0) as u64,
+            latency_ms: stats.latency.map(|latency| latency.as_secs_f64() * 1000.0),
+        };
+        stats.filter(|stats| stats.bytes > 0).map(share).collect()
     }
 
     fn stuck(&self, reasons: &[(PeerId, Reason)]) -> GetError {

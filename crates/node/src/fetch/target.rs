@@ -11,7 +11,7 @@ use skep_wire::RelPath;
 use skep_world::{Dir, World, disk::Kind};
 
 use super::{error::GetError, goal, resolve::Choice};
-use crate::{api::types::GetRequest, core::Core};
+use crate::core::Core;
 
 /// The place.
 #[derive(Clone)]
@@ -24,23 +24,17 @@ pub(crate) struct Target {
     pub(crate) exists: bool,
 }
 
-/// Finds the place and whether it is free.
-pub(crate) async fn find(
-    core: &Arc<Core>,
-    request: &GetRequest,
-    choice: &Choice,
-) -> Result<Target, GetError> {
+/// Finds the place for what was chosen.
+pub(crate) async fn find(core: &Arc<Core>, output: &Path, choice: &Choice) -> Result<Target, GetError> {
     let own = goal::own_name(choice);
-    let (world, output) = (core.world.clone(), request.output.clone());
-    let target = core
-        .world
-        .work
-        .call(move || locate(&world, &output, &own))
-        .await?;
-    if target.exists && !request.overwrite {
-        return Err(GetError::Exists(target.path));
-    }
-    Ok(target)
+    let (world, output) = (core.world.clone(), output.to_owned());
+    core.world.work.call(move || locate(&world, &output, &own)).await
+}
+
+/// The place with this path.
+pub(crate) async fn at(core: &Arc<Core>, path: &Path) -> Result<Target, GetError> {
+    let (world, path) = (core.world.clone(), path.to_owned());
+    core.world.work.call(move || beneath_parent(&world, &path)).await
 }
 
 fn locate(world: &World, output: &Path, own: &str) -> Result<Target, GetError> {
@@ -48,9 +42,17 @@ fn locate(world: &World, output: &Path, own: &str) -> Result<Target, GetError> {
         path: output.to_owned(),
         why: why.to_string(),
     };
-    if let Ok(dir) = world.disk.dir(output) {
-        return place(&dir, own).map_err(|e| fail(&e));
+    match world.disk.dir(output) {
+        Ok(dir) => place(&dir, own).map_err(|e| fail(&e)),
+        Err(_) => beneath_parent(world, output),
     }
+}
+
+fn beneath_parent(world: &World, output: &Path) -> Result<Target, GetError> {
+    let fail = |why: &dyn ToString| GetError::Target {
+        path: output.to_owned(),
+        why: why.to_string(),
+    };
     let name = output
         .file_name()
         .and_then(|name| name.to_str())

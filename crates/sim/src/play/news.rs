@@ -1,5 +1,7 @@
 //! What the programs say, and whether they may.
 
+use std::sync::Arc;
+
 use skep_node::{
     LeaveError, Node, StartError,
     api::types::{GetDone, ShareDone},
@@ -131,7 +133,7 @@ impl Player {
         Ok(())
     }
 
-    fn got(&mut self, pair: Pair, got: Result<GetDone, GetError>) -> Result<(), String> {
+    fn got(&mut self, pair: Pair, got: Result<GetDone, Arc<GetError>>) -> Result<(), String> {
         let (peer, item) = pair;
         match got {
             Ok(done) => {

@@ -6,12 +6,14 @@ use skep_node::api::types::{GetDone, GetRequest};
 
 use crate::{
     client::Client, exit::Exit, failure::Failure, globals, globals::Globals, output, output::Output,
-    progress::Shown, runtime, verbose,
+    progress, progress::Shown, runtime, verbose,
 };
 
 /// Get a file or folder from all who have it at once, verified; this machine then serves it too
 ///
-/// An interrupted download goes on where it was when the same command is run again.
+/// An interrupted download is paused: it goes on where it was when the same command is run again, or
+/// in the background with `skep resume`. A peer that is restarted goes on with what it was downloading.
+/// With -v, shows what each holder gave.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// NAME, PEER/NAME, an id or a link; for a part of a folder with /SUB/PATH behind it
@@ -29,7 +31,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
     let client = Client::peer(&globals.peer_home()?);
-    let mut shown = Shown::new(out, &args.what);
+    let mut shown = Shown::new(out, &args.what).with_peers(globals.verbose);
     let target = args.output.unwrap_or_else(|| PathBuf::from("."));
     let request = GetRequest {
         what: args.what,
@@ -43,6 +45,9 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
         client.follow("/v1/get", &request, |progress| shown.tell(&progress)),
     ))?;
     drop(shown);
+    if globals.verbose {
+        done.peers.iter().for_each(|peer| out.note(progress::share(peer)));
+    }
     out.event("done", &done, text(&done));
     Ok(Exit::Done)
 }

@@ -14,6 +14,7 @@ mod gateway;
 mod get;
 mod invite;
 mod leave;
+mod limit;
 mod ls;
 mod man;
 mod peers;
@@ -40,6 +41,13 @@ pub(crate) enum Command {
     Get(get::Args),
     Gateway(gateway::Args),
     Downloads(downloads::Args),
+    /// Let downloads stand still until `skep resume`, also over restarts of the peer
+    Pause(downloads::Any),
+    /// Let downloads go on, in the background
+    Resume(downloads::Any),
+    /// End downloads and remove what has come of them; what is finished stays
+    Cancel(downloads::Named),
+    Limit(limit::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -61,7 +69,11 @@ pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<E
         Command::Unshare(args) => unshare::run(args, globals, out),
         Command::Get(args) => get::run(args, globals, out),
         Command::Gateway(args) => gateway::run(args, globals, out),
-        Command::Downloads(args) => downloads::run(&args, globals, out),
+        Command::Downloads(args) => downloads::list(&args, globals, out),
+        Command::Pause(args) => downloads::pause(args, globals, out),
+        Command::Resume(args) => downloads::resume(args, globals, out),
+        Command::Cancel(args) => downloads::cancel(args, globals, out),
+        Command::Limit(args) => limit::run(args, globals, out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

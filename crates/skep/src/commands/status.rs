@@ -53,11 +53,15 @@ fn text(status: &Status) -> String {
     ];
     for transfer in &status.transfers {
         let progress = &transfer.progress;
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let rate = progress.rate as f64;
         lines.push(format!(
-            "downloading  {}: {} of {}, {} peers",
+            "transfer     {}: {}, {} of {} at {}, {} peers",
             output::printable(&transfer.name),
+            transfer.state,
             output::bytes(progress.bytes),
             output::bytes(progress.total),
+            output::rate(rate),
             progress.holders
         ));
     }

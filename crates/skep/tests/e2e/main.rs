@@ -13,4 +13,5 @@ mod many;
 mod sharing;
 mod strangers;
 mod support;
+mod transfers;
 mod watching;
