@@ -62,6 +62,14 @@ impl Journal {
         self.write(format_args!("{way} {over} {peer} {text}"));
     }
 
+    /// Writes down one of many messages that carry a file: in the journal's own file only.
+    pub fn bulk(&self, way: Way, over: Over, peer: SocketAddr, text: impl fmt::Display) {
+        if self.file.is_some() {
+            let text = one_line(&text.to_string());
+            self.write(format_args!("{way} {over} {peer} {text}"));
+        }
+    }
+
     /// Writes down what happened beside the messages: progress and failures.
     pub fn note(&self, text: impl fmt::Display) {
         let text = one_line(&text.to_string());

@@ -12,9 +12,12 @@
 
 pub mod console;
 pub mod content;
+pub mod folder;
+pub mod guests;
 pub mod journal;
 pub mod keep;
 pub mod napster;
+pub mod own;
 pub mod p2pbrs;
 mod padded;
 pub mod strangers;

@@ -46,7 +46,7 @@ mod tests {
         assert_eq!(&field::<5>("abc"), b"abc\0\0");
         assert_eq!(&field::<2>("abc"), b"ab");
         assert_eq!(&field::<2>("a\u{e9}"), b"a\0");
-        assert_eq!(field::<0>("abc"), []);
+        assert!(field::<0>("abc").is_empty());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The dialect `content`: an index of content servers, taken in turn; PDUs of 101 bytes over UDP and TCP.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
-
+pub mod ask;
+pub mod client;
 pub mod codec;
 pub mod index;
+mod provider;
+pub mod server;
 pub mod stream;

@@ -6,7 +6,8 @@
 use std::{collections::BTreeMap, net::Ipv4Addr, net::SocketAddrV4, time::Duration};
 
 use rand::RngCore;
-use skep_engine::directory::{Pick, Providers};
+pub use skep_engine::directory::Pick;
+use skep_engine::directory::Providers;
 
 use super::codec::{FileHash, FileName, Listing, Message};
 

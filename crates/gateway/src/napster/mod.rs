@@ -1,6 +1,11 @@
 //! The dialect `napster`: an index that verifies who seeds a file; packed structs over TCP.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
-
+pub mod assembly;
+pub mod client;
 pub mod codec;
+mod hashing;
 pub mod index;
+mod link;
+pub mod peer;
+mod seeding;
+pub mod server;

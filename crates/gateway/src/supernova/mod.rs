@@ -1,6 +1,9 @@
 //! The dialect `supernova`: a tracker of peers with shared folders; text over TCP.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
-
+pub mod book;
+pub mod client;
 pub mod codec;
+mod link;
+pub mod server;
+mod session;
 pub mod tracker;

@@ -17,7 +17,7 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// The most peers that are remembered.
 pub const MAX_PEERS: usize = 4096;
 /// The most files in all lists together.
-const MAX_FILES: usize = 65_536;
+const MAX_FILES: usize = 32_768;
 
 /// One connection to the tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,13 +128,11 @@ impl Tracker {
         out.push(Effect::Reply(session, reply));
     }
 
-    /// A peer's port took a connection, or did not.
-    pub fn probed(&mut self, name: &Name, at: SocketAddr, answers: bool) {
-        if let Some(peer) = self.peers.get_mut(name)
-            && peer.record.listening == Some(at)
-        {
-            peer.unreachable = !answers;
-        }
+    /// A peer's port took a connection, or did not. Returns whether it was the other way before.
+    pub fn probed(&mut self, name: &Name, at: SocketAddr, answers: bool) -> bool {
+        let peer = self.peers.get_mut(name);
+        peer.filter(|peer| peer.record.listening == Some(at))
+            .is_some_and(|peer| std::mem::replace(&mut peer.unreachable, !answers) == answers)
     }
 
     /// Time has passed: the ports of all connected peers are tried now and then.

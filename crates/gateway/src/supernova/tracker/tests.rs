@@ -111,10 +111,11 @@ fn a_peer_is_seen_while_it_is_connected_and_answers() {
     };
     assert_eq!(say(tracker, 2, Message::Where(name("Ann"))), known);
 
-    tracker.probed(&name("Ann"), at, false);
+    assert!(tracker.probed(&name("Ann"), at, false));
     assert_eq!(visible(tracker, 2), all[2..]);
     assert!(is_error(&say(tracker, 2, Message::Where(name("Ann")))));
-    tracker.probed(&name("Ann"), at, true);
+    assert!(tracker.probed(&name("Ann"), at, true));
+    assert!(!tracker.probed(&name("Ann"), at, true));
     assert_eq!(visible(tracker, 2), all);
 
     tracker.closed(Session(1));

@@ -1,6 +1,9 @@
 //! `skep gateway DIALECT ROLE`: other people's protocols, in the foreground. One file per dialect.
 
 mod console;
+mod content;
+mod napster;
+mod supernova;
 
 use std::{
     fs::{self, OpenOptions},
@@ -12,11 +15,13 @@ use std::{
 use clap::Subcommand;
 use serde::Serialize;
 use skep_gateway::{
+    console::BadCommand,
     journal::Journal,
+    own::StartError,
     strangers::{Cidr, Trust},
 };
 
-use crate::{exit::Exit, failure::Failure, globals, globals::Globals, output::Output, runtime};
+use crate::{exit::Exit, failure::Failure, globals, globals::Globals, logging, output::Output, runtime};
 
 /// Speak another system's protocol, in any of its roles
 ///
@@ -30,10 +35,26 @@ pub(crate) struct Args {
 
 /// Which protocol.
 #[derive(Subcommand)]
-enum Dialect {}
+enum Dialect {
+    Napster(napster::Args),
+    Content(content::Args),
+    Supernova(supernova::Args),
+}
 
-pub(crate) fn run(args: Args, _globals: &Globals, _out: &Output) -> Result<Exit, Failure> {
-    match args.dialect {}
+pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
+    match args.dialect {
+        Dialect::Napster(args) => napster::run(args, globals, out),
+        Dialect::Content(args) => content::run(args, globals, out),
+        Dialect::Supernova(args) => supernova::run(args, globals, out),
+    }
+}
+
+/// Starts the log. A person sees every message unless that wants to be left alone.
+pub(crate) fn start_log(globals: &Globals) {
+    logging::start(&Globals {
+        verbose: !globals.quiet,
+        ..globals.clone()
+    });
 }
 
 /// What every role of every dialect takes.
@@ -120,4 +141,44 @@ impl Ready {
             name: None,
         }
     }
+
+    /// A peer's.
+    pub(crate) fn peer(listen: SocketAddr, tcp: SocketAddr, name: Option<String>) -> Self {
+        Self {
+            tcp: Some(tcp),
+            name,
+            ..Self::server(listen)
+        }
+    }
+}
+
+/// For scripts, that a list has ended; a person sees that.
+pub(crate) fn done_listing(command: &str, out: &Output) {
+    if out.json {
+        out.event("done", &serde_json::json!({ "command": command }), "");
+    }
+}
+
+/// A command that this role does not have.
+pub(crate) fn unknown(words: &[&str], known: &'static str) -> Failure {
+    let word = words.first().copied().unwrap_or_default().to_owned();
+    console::not_understood(BadCommand::Unknown { word, known })
+}
+
+/// A role that cannot start.
+pub(crate) fn start_failed(error: StartError) -> Failure {
+    let (kind, hint) = match &error {
+        StartError::Listen { .. } => ("listen", "give another address with --listen"),
+        StartError::Server { .. } => ("server", "write it like 192.168.1.5:9000"),
+        StartError::Silent { .. } => ("no_answer", "see whether the server runs, and its address"),
+        StartError::NotV4 { .. } => ("listen", "give an IPv4 address with --listen or --advertise"),
+        StartError::Name { .. } => ("name", "give another name with --name"),
+        StartError::Folder { .. } => ("folder", "check --dir, --home and their permissions"),
+        StartError::Damaged { .. } => ("damaged", "repair the file, or move it away"),
+        StartError::Home(_) => (
+            "home",
+            "stop the other program, or give this one a --home of its own",
+        ),
+    };
+    Failure::new(kind, error, hint)
 }
