@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// What to measure; everything if nothing is named
     #[arg(value_enum)]
     suites: Vec<Suite>,
-    /// Only the tools whose name holds this
+    /// Only the tools whose name holds one of these, separated by commas
     #[arg(long)]
     only: Option<String>,
     /// Size of the file that `transfer` moves
@@ -101,7 +101,9 @@ impl Args {
     }
 
     fn wants(&self, tool: &str) -> bool {
-        self.only.as_deref().is_none_or(|part| tool.contains(part))
+        self.only
+            .as_deref()
+            .is_none_or(|parts| parts.split(',').any(|part| tool.contains(part)))
     }
 }
 

@@ -160,7 +160,7 @@ async fn read_units(
         Some(read) => read,
         None => {
             let item = item.clone();
-            let work = move || (item.body.read(chunk, unit, units, out.as_mut()), out);
+            let work = move || (item.body.read_ahead(chunk, unit, units, out.as_mut()), out);
             let (read, back) = core.world.work.call(work).await;
             out = back;
             read?

@@ -143,6 +143,20 @@ impl Body {
         }
     }
 
+    /// Reads them, and has the disk fetch the rest of the chunk for the reads that follow. Blocking.
+    pub(crate) fn read_ahead(
+        &self,
+        chunk: u64,
+        first_unit: u16,
+        units: u16,
+        out: &mut [u8],
+    ) -> Result<usize, SourceError> {
+        if let Self::Whole(source) = self {
+            source.prepare(chunk, first_unit);
+        }
+        self.read(chunk, first_unit, units, out)
+    }
+
     /// Reads them if that takes no waiting for the disk; else none. Does not block.
     pub(crate) fn read_now(
         &self,

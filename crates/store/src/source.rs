@@ -5,7 +5,7 @@
 use std::{io, sync::Arc};
 
 use skep_wire::{
-    Layout,
+    CHUNK_BYTES, Layout,
     chunk::{Check, Expected},
     layout::Extent,
     outline::{Outline, Page, page_count, verify_page},
@@ -123,6 +123,20 @@ impl Source {
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Has the disk fetch `chunk` from `first_unit` on, for reads that follow. Blocking, but not for
+    /// long, and without an answer: the reads tell what is wrong.
+    pub fn prepare(&self, chunk: u64, first_unit: u16) {
+        if let Some(Extent::Piece { object, index, len }) = self.layout.extent(chunk)
+            && let Some(rest) = clip(len, first_unit, u16::MAX, usize::MAX)
+            && let Ok(inventory) = self.inventory(Time::Enough)
+            && let Ok(item) = self.item(&inventory, object)
+            && let Ok(file) = self.file(Time::Enough, object, &item)
+        {
+            let offset = index * CHUNK_BYTES + u64::from(rest.start);
+            file.will_read(offset, u64::from(rest.end - rest.start));
+        }
     }
 
     /// Reads `units` units of `chunk` from `first_unit` on into `out`, and returns how many bytes that

@@ -147,6 +147,8 @@ pub trait File: Send + Sync {
     fn read_now_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         self.read_at(offset, out)
     }
+    /// Says that these bytes will be read soon: the system may fetch them from the disk meanwhile.
+    fn will_read(&self, _offset: u64, _bytes: u64) {}
     /// Writes all of `bytes` at `offset`.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Writes as [`File::write_at`] does, for bytes of a large file that are not read again soon: the
