@@ -29,7 +29,7 @@ use crate::{
     catalog::{Catalog, CatalogError, Entry, Membership},
     config::Config,
     core::Core,
-    fetch::{self, Downloads, GetError, Getting},
+    fetch::{self, Downloads, GetError, Getting, Stream},
     holdings,
     home::{Home, HomeError, name},
     join::{self, JoinError, Newcomer},
@@ -222,6 +222,14 @@ impl Node {
     /// [`GetError`] when it cannot be begun.
     pub async fn get(&self, request: &GetRequest) -> Result<Getting, GetError> {
         fetch::begin(&self.core, request).await
+    }
+
+    /// A file of the network, to be read in order from anywhere, here already or not.
+    ///
+    /// # Errors
+    /// [`GetError`] when there is no such file.
+    pub async fn open(&self, what: &str) -> Result<Stream, GetError> {
+        fetch::stream::open(&self.core, what).await
     }
 
     /// Lets downloads stand still, by number, name, id or path; none: all. They stay paused over

@@ -99,8 +99,11 @@ async fn read(core: Arc<Core>, reader: PeerId, request: Read, mut responder: Res
     let Some(item) = core.shelf.item_for(request.content, &reader) else {
         return not_here(responder).await;
     };
-    if request.proof || u64::from(request.first_unit) >= UNITS_PER_CHUNK {
+    if u64::from(request.first_unit) >= UNITS_PER_CHUNK {
         return responder.refuse(Reason::BadRequest, "no such units").await;
+    }
+    if request.proof {
+        return read_proven(core, item, request, responder).await;
     }
     let Some(chunk_bytes) = item.body.chunk_bytes(request.chunk) else {
         return responder.refuse(Reason::BadRequest, "no such chunk").await;
@@ -132,6 +135,40 @@ async fn read(core: Arc<Core>, reader: PeerId, request: Read, mut responder: Res
             return;
         }
         core.count_served(now as u64);
+    }
+}
+
+/// Units with the hashes that prove them: the whole chunk is read for that.
+async fn read_proven(core: Arc<Core>, item: Arc<Item>, request: Read, mut responder: Responder) {
+    let first = u64::from(request.first_unit);
+    let units = first..first + u64::from(request.units);
+    let body = item.body.clone();
+    let proven = core
+        .world
+        .work
+        .call(move || body.proven(request.chunk, units))
+        .await;
+    let mut bytes = match proven {
+        Ok(Some(bytes)) => Bytes::from(bytes),
+        Ok(None) => {
+            return responder
+                .refuse(Reason::BadRequest, "there is no such proof")
+                .await;
+        }
+        Err(error) => return withdraw(core, request.content, error, responder).await,
+    };
+    while !bytes.is_empty() {
+        let Ok(room) = responder.credit(bytes.len()).await else {
+            return;
+        };
+        let now = bytes.split_to(room.min(bytes.len()));
+        let sent = now.len() as u64;
+        item.up.pass(sent).await;
+        core.up.pass(sent).await;
+        if responder.segments(now, bytes.is_empty()).is_err() {
+            return;
+        }
+        core.count_served(sent);
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use roaring::RoaringTreemap;
 use skep_store::{Partial, Source, source::SourceError};
-use skep_wire::{BlobId, PeerId, outline::Page, record::ShareRecord};
+use skep_wire::{BlobId, PeerId, outline::Page, proof, record::ShareRecord};
 use skep_world::Clock;
 use tokio::sync::broadcast;
 
@@ -177,6 +178,30 @@ impl Body {
             Self::Whole(source) => source.layout().chunk_bytes(chunk),
             Self::Growing(partial) => partial.layout().chunk_bytes(chunk),
         }
+    }
+
+    /// The hashes that prove units of a chunk, and then the units. None: there is no such proof. Blocking.
+    pub(crate) fn proven(&self, chunk: u64, units: Range<u64>) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some(len) = self.chunk_bytes(chunk) else {
+            return Ok(None);
+        };
+        let units = units.start..units.end.min(proof::unit_count(len));
+        let mut bytes = vec![0; len as usize];
+        self.read(chunk, 0, 64, &mut bytes)?;
+        let expected = match self {
+            Self::Whole(source) => source.expected(chunk)?,
+            Self::Growing(partial) => match partial.expected(chunk) {
+                Ok(expected) => expected,
+                Err(_) => return Err(SourceError::NotStored(chunk)),
+            },
+        };
+        let Ok(hashes) = proof::prove(&expected.check, &bytes, &units) else {
+            return Ok(None);
+        };
+        let within = proof::unit_bytes(len, &units);
+        let mut out = hashes.concat();
+        out.extend_from_slice(&bytes[within.start as usize..within.end as usize]);
+        Ok(Some(out))
     }
 
     /// A page of an outline. Blocking.

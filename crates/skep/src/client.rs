@@ -47,7 +47,7 @@ impl Client {
 
     /// `GET path`.
     pub(crate) async fn get<R: DeserializeOwned>(self, path: &str) -> Result<R, Failure> {
-        let answer = self.send(Method::GET, path, None).await?;
+        let answer = self.send(Method::GET, path, None, None).await?;
         whole(answer).await
     }
 
@@ -57,7 +57,7 @@ impl Client {
         path: &str,
         body: &Q,
     ) -> Result<R, Failure> {
-        let answer = self.send(Method::POST, path, Some(json(body))).await?;
+        let answer = self.send(Method::POST, path, Some(json(body)), None).await?;
         whole(answer).await
     }
 
@@ -68,7 +68,7 @@ impl Client {
         body: &Q,
         mut told: impl FnMut(Progress),
     ) -> Result<R, Failure> {
-        let mut answer = self.send(Method::POST, path, Some(json(body))).await?;
+        let mut answer = self.send(Method::POST, path, Some(json(body)), None).await?;
         if !answer.status().is_success() {
             return whole(answer).await;
         }
@@ -94,11 +94,31 @@ impl Client {
 
     /// Hands each control message of the running peer to `show`, for as long as it is polled.
     pub(crate) async fn watch(self, show: impl Fn(&str)) -> Result<(), Failure> {
-        let mut answer = self.send(Method::GET, "/v1/messages", None).await?;
+        let mut answer = self.send(Method::GET, "/v1/messages", None, None).await?;
         while let Some(frame) = answer.body_mut().frame().await {
             let frame = frame.map_err(broken)?;
             if let Some(data) = frame.data_ref() {
                 String::from_utf8_lossy(data).lines().for_each(&show);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the bytes of `path`, or of a range of them, to `write` as long as that says yes.
+    pub(crate) async fn read(
+        self,
+        path: &str,
+        range: Option<&str>,
+        mut write: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), Failure> {
+        let mut answer = self.send(Method::GET, path, None, range).await?;
+        if !answer.status().is_success() {
+            return whole(answer).await;
+        }
+        while let Some(frame) = answer.body_mut().frame().await {
+            let frame = frame.map_err(broken)?;
+            if frame.data_ref().is_some_and(|data| !write(data)) {
+                return Ok(());
             }
         }
         Ok(())
@@ -109,6 +129,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
+        range: Option<&str>,
     ) -> Result<Response<Incoming>, Failure> {
         let stream = connect(&self.socket).await.map_err(|_| self.missing)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -117,8 +138,12 @@ impl Client {
             .method(method)
             .uri(path)
             .header(header::HOST, "localhost")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body.unwrap_or_default())));
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = match range {
+            Some(range) => request.header(header::RANGE, range),
+            None => request,
+        };
+        let request = request.body(Full::new(Bytes::from(body.unwrap_or_default())));
         let request = request.map_err(broken)?;
         sender.send_request(request).await.map_err(broken)
     }

@@ -61,6 +61,22 @@ pub(crate) fn rate_or_none(text: &str) -> Result<u64, String> {
     }
 }
 
+/// `A-B`, `A-`, `-N`: bytes from 0, the last included, as the `Range` of HTTP has them.
+pub(crate) fn range(text: &str) -> Result<String, String> {
+    let wrong = || format!("{text:?} is not a range; write it like 0-99, 1MiB- or -500");
+    let (first, last) = text.trim().split_once('-').ok_or_else(wrong)?;
+    let number = |text: &str| match text.trim() {
+        "" => Ok(None),
+        text => bytes(text).map(Some).map_err(|_| wrong()),
+    };
+    match (number(first)?, number(last)?) {
+        (Some(first), Some(last)) if first <= last => Ok(format!("bytes={first}-{last}")),
+        (Some(first), None) => Ok(format!("bytes={first}-")),
+        (None, Some(last)) => Ok(format!("bytes=-{last}")),
+        _ => Err(wrong()),
+    }
+}
+
 /// `10s`, `5m`, `2h`, `7d`, `250ms`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
@@ -153,6 +169,16 @@ mod tests {
             "18446744073709551615d",
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_as_in_http() {
+        assert_eq!(range("0-99").as_deref(), Ok("bytes=0-99"));
+        assert_eq!(range("1MiB-").as_deref(), Ok("bytes=1048576-"));
+        assert_eq!(range("-500").as_deref(), Ok("bytes=-500"));
+        for wrong in ["", "-", "5", "9-5", "a-b", "1-2-3", "0-1,5-6"] {
+            assert!(range(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -137,6 +137,11 @@ impl From<&GetError> for ErrorBody {
                 message,
                 "get the folder without the part to see what is in it",
             ),
+            GetError::IsFolder(_) => body(
+                "is_folder",
+                message,
+                "name a file in it, NAME/SUB/PATH; `skep get` gets all of it",
+            ),
             GetError::KeyChanged { .. } => body(
                 "key_changed",
                 message,

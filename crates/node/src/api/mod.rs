@@ -3,6 +3,7 @@
 //! Whoever can open the socket may do all of it: its mode is 0600.
 //! Long work answers with one JSON object per line; going away stops it.
 
+mod blobs;
 mod error;
 mod guard;
 mod transfers;
@@ -141,6 +142,7 @@ fn router(api: Api) -> Router {
         .route("/v1/share", post(share))
         .route("/v1/unshare", post(unshare))
         .merge(transfers::routes())
+        .route("/v1/blobs/{*what}", get(blobs::read))
         .route("/v1/messages", get(messages))
         .route("/v1/leave", post(leave))
         .route("/v1/stop", post(stop))

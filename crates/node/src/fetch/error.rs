@@ -34,6 +34,9 @@ pub enum GetError {
         /// The part.
         part: RelPath,
     },
+    /// Only the bytes of a file have an order.
+    #[error("{0} is a folder")]
+    IsFolder(String),
     /// A known name comes with another key.
     #[error("the peer called {publisher} is not the one that was known by that name before")]
     KeyChanged {

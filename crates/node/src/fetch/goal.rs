@@ -1,18 +1,33 @@
 //! What a download is after: a whole share, a part of a folder, or just its manifest.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64},
+};
 
+use bytes::BytesMut;
+use skep_engine::swarm::Failure;
+use skep_net::{AskError, Link};
 use skep_store::{Hashing, Partial, Place, partial::Opened, partial::PartialError};
 use skep_wire::{
-    BlobId, CHUNK_BYTES, Manifest, RelPath, VerifiedChunk,
-    chunk::hash_chunk,
-    outline::{Outline, page_count},
+    BlobId, CHUNK_BYTES, Manifest, RelPath, UNIT_BYTES, VerifiedChunk,
+    chunk::{UNITS_PER_CHUNK, hash_chunk},
+    message::{OutlinePage, Read, WantOutline},
+    outline::{Outline, Page, page_count},
     record::{Content, ContentKind, ShareRecord},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{control::Control, error::GetError, job::Job, part::Part, resolve::Choice, run, target::Target};
+use super::{
+    control::Control,
+    error::GetError,
+    job::{Job, failure_of},
+    part::Part,
+    resolve::Choice,
+    run,
+    target::Target,
+};
 use crate::{core::Core, shelf::Body};
 
 /// The goal of one download.
@@ -64,6 +79,63 @@ impl Goal {
             part: Some(part),
             record: None,
         })
+    }
+}
+
+impl Goal {
+    /// The bytes of a chunk, from somebody who has the origin. `len` is how many they are.
+    pub(crate) async fn read(
+        &self,
+        link: &Link,
+        chunk: u64,
+        len: usize,
+        buffer: BytesMut,
+        arrived: Arc<AtomicU64>,
+    ) -> Result<BytesMut, AskError> {
+        let Some(part) = &self.part else {
+            let units = u16::try_from(UNITS_PER_CHUNK).expect("64");
+            let request = self.units(chunk, 0, units);
+            return link.read(&request, len, buffer, Some(arrived)).await;
+        };
+        let mut bytes = buffer;
+        for stretch in part.stretches(chunk) {
+            let (first_unit, units, skip) = stretch.units();
+            let request = self.units(stretch.chunk, first_unit, units);
+            let most = usize::from(units) * usize::try_from(UNIT_BYTES).expect("16 KiB");
+            let read = link
+                .read(&request, most, BytesMut::new(), Some(arrived.clone()))
+                .await?;
+            // Too few bytes do not verify, and the holder is blamed for it then.
+            let wanted = read.get(skip..).unwrap_or_default();
+            bytes.extend_from_slice(&wanted[..wanted.len().min(stretch.len as usize)]);
+        }
+        Ok(bytes)
+    }
+
+    /// The request for units of a chunk of the origin.
+    pub(crate) fn units(&self, chunk: u64, first_unit: u16, units: u16) -> Read {
+        Read {
+            content: self.origin,
+            chunk,
+            first_unit,
+            units,
+            proof: false,
+        }
+    }
+
+    /// A page of an object's outline, not verified.
+    pub(crate) async fn page(&self, link: &Link, object: u32, page: u32) -> Result<Page, Failure> {
+        let in_origin = match &self.part {
+            Some(part) => part.object(object).ok_or(Failure::Missing)?,
+            None => object,
+        };
+        let request = WantOutline {
+            content: self.origin,
+            object: in_origin,
+            page,
+        };
+        let answer = link.ask::<_, OutlinePage>(&request).await;
+        answer.map(Page::from).map_err(|error| failure_of(&error))
     }
 }
 

@@ -11,25 +11,24 @@ use skep_wire::{
 };
 use tokio::{sync::mpsc, task::JoinSet, time};
 
-use super::job::{Job, News};
+use super::{goal::Goal, job::News};
+use crate::core::Core;
 
 /// How long a search waits for its slowest holder.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Looks up holders, connects to those that are not in `known`, and tells of each.
 pub(crate) async fn search(
-    job: Arc<Job>,
+    core: Arc<Core>,
+    goal: Arc<Goal>,
     known: BTreeSet<PeerId>,
     only: Option<PeerId>,
     news: mpsc::Sender<News>,
 ) -> News {
-    let me = job.core.id();
-    let answer = job
-        .core
+    let me = core.id();
+    let answer = core
         .session
-        .ask::<_, Holders>(&Lookup {
-            content: job.goal.origin,
-        })
+        .ask::<_, Holders>(&Lookup { content: goal.origin })
         .await;
     let holders = answer.map(|answer| answer.holders).unwrap_or_else(|error| {
         tracing::debug!("looking for holders failed: {error}");
@@ -37,13 +36,13 @@ pub(crate) async fn search(
     });
     let wanted = |holder: &Holder| {
         // Whoever has only some of the whole counts its chunks otherwise than a part's.
-        let usable = holder.complete || job.goal.record.is_some();
+        let usable = holder.complete || goal.record.is_some();
         let wanted = only.is_none_or(|peer| peer == holder.peer);
         usable && wanted && holder.peer != me && !known.contains(&holder.peer)
     };
     let mut connecting = JoinSet::new();
     for holder in holders.into_iter().filter(wanted) {
-        connecting.spawn(connect(job.clone(), holder));
+        connecting.spawn(connect(core.clone(), goal.clone(), holder));
     }
     let mut found = 0;
     let all = async {
@@ -58,8 +57,8 @@ pub(crate) async fn search(
     News::Searched { found }
 }
 
-async fn connect(job: Arc<Job>, holder: Holder) -> News {
-    match try_connect(&job, &holder).await {
+async fn connect(core: Arc<Core>, goal: Arc<Goal>, holder: Holder) -> News {
+    match try_connect(&core, &goal, &holder).await {
         Ok((link, have)) => {
             let round_trip = link.ping().await.ok();
             News::Holder {
@@ -73,23 +72,21 @@ async fn connect(job: Arc<Job>, holder: Holder) -> News {
     }
 }
 
-async fn try_connect(job: &Arc<Job>, holder: &Holder) -> Result<(Link, Chunks), String> {
-    let links = &job.core.links;
+async fn try_connect(core: &Arc<Core>, goal: &Goal, holder: &Holder) -> Result<(Link, Chunks), String> {
+    let links = &core.links;
     let have = if holder.complete {
         Chunks::Complete
     } else {
         let talk = links
-            .to(&job.core, holder, Lane::Talk)
+            .to(core, holder, Lane::Talk)
             .await
             .map_err(|e| e.to_string())?;
-        let request = WantHave {
-            content: job.goal.origin,
-        };
+        let request = WantHave { content: goal.origin };
         let have: Have = talk.ask(&request).await.map_err(|e| e.to_string())?;
         chunks_of(&have)?
     };
     let bulk = links
-        .to(&job.core, holder, Lane::Bulk)
+        .to(core, holder, Lane::Bulk)
         .await
         .map_err(|e| e.to_string())?;
     Ok((bulk, have))

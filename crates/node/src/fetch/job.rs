@@ -16,9 +16,8 @@ use skep_store::{
     partial::{Opened, PartialError},
 };
 use skep_wire::{
-    PeerId, UNIT_BYTES, VerifiedChunk,
-    chunk::UNITS_PER_CHUNK,
-    message::{Holder, OutlinePage, Read, Reason, WantOutline},
+    PeerId, VerifiedChunk,
+    message::{Holder, Reason},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +25,6 @@ use super::{
     control::Control,
     error::GetError,
     goal::{self, Goal},
-    part::Stretch,
     target::Target,
 };
 use crate::core::Core;
@@ -181,63 +179,13 @@ impl Job {
         }
         self.control.down.pass(len as u64).await;
         self.core.down.pass(len as u64).await;
-        let bytes = match &self.goal.part {
-            None => self.read_chunk(&link, chunk, len, arrived).await,
-            Some(part) => self.read_stretches(&link, &part.stretches(chunk), arrived).await,
-        };
-        match bytes {
+        match self.goal.read(&link, chunk, len, self.buffer(), arrived).await {
             Ok(bytes) => News::Received { peer, chunk, bytes },
             Err(error) => {
                 tracing::debug!("chunk {chunk} did not come from {peer:?}: {error}");
                 failed(failure_of(&error))
             }
         }
-    }
-
-    async fn read_chunk(
-        &self,
-        link: &Link,
-        chunk: u64,
-        len: usize,
-        arrived: Arc<AtomicU64>,
-    ) -> Result<BytesMut, AskError> {
-        let units = u16::try_from(UNITS_PER_CHUNK).expect("64");
-        let request = Read {
-            content: self.goal.origin,
-            chunk,
-            first_unit: 0,
-            units,
-            proof: false,
-        };
-        link.read(&request, len, self.buffer(), Some(arrived)).await
-    }
-
-    /// A chunk of a part, from the whole's chunks that it consists of.
-    async fn read_stretches(
-        &self,
-        link: &Link,
-        stretches: &[Stretch],
-        arrived: Arc<AtomicU64>,
-    ) -> Result<BytesMut, AskError> {
-        let mut bytes = self.buffer();
-        for stretch in stretches {
-            let (first_unit, units, skip) = stretch.units();
-            let request = Read {
-                content: self.goal.origin,
-                chunk: stretch.chunk,
-                first_unit,
-                units,
-                proof: false,
-            };
-            let most = usize::from(units) * usize::try_from(UNIT_BYTES).expect("16 KiB");
-            let read = link
-                .read(&request, most, BytesMut::new(), Some(arrived.clone()))
-                .await?;
-            // Too few bytes do not verify, and the holder is blamed for it then.
-            let wanted = read.get(skip..).unwrap_or_default();
-            bytes.extend_from_slice(&wanted[..wanted.len().min(stretch.len as usize)]);
-        }
-        Ok(bytes)
     }
 
     /// Makes sure that the outline page of `chunk` is here. One at a time: most chunks share theirs.
@@ -254,25 +202,13 @@ impl Job {
         let Some((object, page)) = self.missing_page(partial, chunk).await? else {
             return Ok(());
         };
-        let part = self.goal.part.as_ref();
-        let number = part
-            .map_or(Some(object), |part| part.object(object))
-            .ok_or(NoPage::Failed(Failure::Missing))?;
-        let request = WantOutline {
-            content: self.goal.origin,
-            object: number,
-            page,
-        };
-        let answer: OutlinePage = link
-            .ask(&request)
-            .await
-            .map_err(|e| NoPage::Failed(failure_of(&e)))?;
+        let answer = self.goal.page(link, object, page).await.map_err(NoPage::Failed)?;
         let partial = partial.clone();
         let put = self
             .core
             .world
             .work
-            .call(move || partial.put_page(object, page, answer.into()))
+            .call(move || partial.put_page(object, page, answer))
             .await;
         put.map_err(|error| match error {
             PartialError::BadPage { .. } => {
@@ -367,7 +303,7 @@ fn store_error(name: &str, target: &Target, source: PartialError) -> GetError {
     }
 }
 
-fn failure_of(error: &AskError) -> Failure {
+pub(super) fn failure_of(error: &AskError) -> Failure {
     match error {
         AskError::Refused {
             reason: Reason::NotFound | Reason::NotAllowed,

@@ -5,6 +5,7 @@
 //! `run` moves the chunks as the scheduler in `skep-engine` says, and `finish` keeps the result.
 //! A download does not depend on who asked for it: `downloads` lists it, `supervise` lets it go on
 //! over pauses, full disks and restarts, and `getting` is how it is begun, watched and commanded.
+//! `stream` and `reader` are for who wants the bytes of a file in order, and no file.
 
 pub mod wanted;
 
@@ -17,13 +18,15 @@ mod goal;
 mod holders;
 mod job;
 mod part;
+mod reader;
 mod resolve;
 mod reuse;
 mod run;
 mod space;
+pub(crate) mod stream;
 mod supervise;
 mod target;
 
 pub(crate) use self::downloads::Downloads;
 pub(crate) use self::getting::{begin, cancel, pause, restore, resume, set_down_rate, unwatched};
-pub use self::{error::GetError, getting::Getting};
+pub use self::{error::GetError, getting::Getting, stream::Stream};

@@ -125,6 +125,15 @@ impl Part {
         self.objects.get(object as usize).copied()
     }
 
+    /// The chunk of the whole that is the same as this one, unless it lies in a run.
+    pub(crate) fn piece(&self, chunk: u64) -> Option<u64> {
+        let [stretch] = self.stretches(chunk)[..] else {
+            return None;
+        };
+        let extent = self.whole.extent(stretch.chunk)?;
+        matches!(extent, Extent::Piece { .. }).then_some(stretch.chunk)
+    }
+
     /// What a chunk of the part consists of, in order.
     pub(crate) fn stretches(&self, chunk: u64) -> Vec<Stretch> {
         let mut all: Vec<Stretch> = Vec::new();

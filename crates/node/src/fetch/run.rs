@@ -236,7 +236,8 @@ impl<'a> Pump<'a> {
             }
             Action::FindHolders => {
                 let known = self.connected.keys().copied().collect();
-                let search = holders::search(self.job.clone(), known, self.only, self.news.clone());
+                let (core, goal) = (self.job.core.clone(), self.job.goal.clone());
+                let search = holders::search(core, goal, known, self.only, self.news.clone());
                 self.tasks.spawn(search);
             }
             Action::Avoid { peer, .. } => {

@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use crate::{exit::Exit, failure::Failure, globals::Globals, output::Output};
 
+mod cat;
 mod completions;
 mod coordinator;
 mod demo;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Share(share::Args),
     Unshare(unshare::Args),
     Get(get::Args),
+    Cat(cat::Args),
     Gateway(gateway::Args),
     Downloads(downloads::Args),
     /// Let downloads stand still until `skep resume`, also over restarts of the peer
@@ -68,6 +70,7 @@ pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<E
         Command::Share(args) => share::run(args, globals, out),
         Command::Unshare(args) => unshare::run(args, globals, out),
         Command::Get(args) => get::run(args, globals, out),
+        Command::Cat(args) => cat::run(args, globals, out),
         Command::Gateway(args) => gateway::run(args, globals, out),
         Command::Downloads(args) => downloads::list(&args, globals, out),
         Command::Pause(args) => downloads::pause(args, globals, out),

@@ -12,6 +12,7 @@ mod faults;
 mod many;
 mod sharing;
 mod strangers;
+mod streaming;
 mod support;
 mod transfers;
 mod watching;
