@@ -1,12 +1,15 @@
 //! `cargo xtask bench`: Skep and what a person would use instead, on this machine, in one run.
 //!
-//! The numbers in `docs/performance.md` come from here. Everything runs on the loopback interface.
+//! The numbers in `docs/performance.md` come from here.
 
+pub(crate) mod delay;
+mod ground;
 mod interrupt;
 mod material;
 mod process;
 mod report;
 mod rivals;
+mod rounds;
 mod skep;
 mod stage;
 mod suites;
@@ -19,6 +22,8 @@ use std::{
     thread,
 };
 
+use clap::ValueEnum;
+
 use crate::{Outcome, workspace};
 
 /// Measure Skep and what a person would use instead, on this machine, in one run.
@@ -30,9 +35,9 @@ pub(crate) struct Args {
     /// Only the tools whose name holds one of these, separated by commas
     #[arg(long)]
     only: Option<String>,
-    /// Size of the file that `transfer` moves
-    #[arg(long, default_value_t = 1024)]
-    mib: u64,
+    /// Size of what is moved, instead of each suite's own: for a quick look
+    #[arg(long)]
+    mib: Option<u64>,
     /// How often each case runs; the table shows medians
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -42,6 +47,9 @@ pub(crate) struct Args {
     /// Where the files go; where builds go if not given
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// The program to measure; the release build of this checkout if not given
+    #[arg(long)]
+    binary: Option<PathBuf>,
     /// Install the other tools first (as root; those in Rust with cargo)
     #[arg(long)]
     install: bool,
@@ -51,19 +59,25 @@ pub(crate) struct Args {
 }
 
 /// A question that a table answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Suite {
     /// How fast is one file here, from one holder and from five, and what does it cost?
     Transfer,
     /// Are five slow holders five times as fast as one?
     Limited,
-    /// How much memory does a file of 10 GiB take?
+    /// PeerNet's two tables: 200 MiB from one to five holders, on one machine and over limited links
+    Tables,
+    /// Do ten peers that want the same at the same time feed each other?
+    Together,
+    /// How fast does a folder of 10,000 small files move?
+    Small,
+    /// How much of a bad path is used, and does a holder that hardly moves hold up the others?
+    Rough,
+    /// How much memory does a file of 10 GiB take, and does one of 1 TiB work?
     Memory,
     /// How large and how fast is the index?
     Index,
 }
-
-const ALL: [Suite; 4] = [Suite::Transfer, Suite::Limited, Suite::Memory, Suite::Index];
 
 /// Measures, prints, and writes it down if asked to.
 pub(crate) fn run(args: &Args) -> Outcome {
@@ -72,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         rivals::install()?;
     }
     let suites = if args.suites.is_empty() {
-        &ALL[..]
+        Suite::value_variants()
     } else {
         &args.suites
     };
@@ -81,6 +95,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let section = match suite {
             Suite::Transfer => suites::transfer(args)?,
             Suite::Limited => suites::limited(args)?,
+            Suite::Tables => suites::tables(args)?,
+            Suite::Together => suites::together(args)?,
+            Suite::Small => suites::small(args)?,
+            Suite::Rough => suites::rough(args)?,
             Suite::Memory => suites::memory(args)?,
             Suite::Index => suites::index()?,
         };
@@ -98,6 +116,14 @@ impl Args {
     fn folder(&self) -> Outcome<PathBuf> {
         let folder = self.dir.clone().unwrap_or_else(workspace::target_dir);
         fs::canonicalize(&folder).map_err(|e| format!("cannot use {}: {e}", folder.display()).into())
+    }
+
+    /// The program to measure; builds it if none is given.
+    fn binary(&self) -> Outcome<PathBuf> {
+        let Some(binary) = &self.binary else {
+            return skep::build();
+        };
+        fs::canonicalize(binary).map_err(|e| format!("cannot use {}: {e}", binary.display()).into())
     }
 
     fn wants(&self, tool: &str) -> bool {

@@ -29,6 +29,8 @@ enum Command {
     Sim(sim::Args),
     Fuzz(fuzz::Args),
     Bench(bench::Args),
+    #[command(hide = true)]
+    Delay(bench::delay::Args),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Delay(args) => bench::delay::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
-//! Figures, their medians, and the table of them, which is Markdown on the terminal too.
+//! Figures, their medians, the tables of them, which are Markdown on the terminal too, and what was promised.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 
 /// What one download cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,13 +19,7 @@ pub(super) struct Cost {
 
 /// Each figure's median by itself; none of nothing.
 pub(super) fn median(costs: &[Cost]) -> Option<Cost> {
-    let of = |figure: fn(&Cost) -> Option<f64>| {
-        let mut figures: Vec<f64> = costs.iter().filter_map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        let upper = *figures.get(figures.len() / 2)?;
-        let lower = *figures.get(figures.len().checked_sub(1)? / 2)?;
-        Some(f64::midpoint(lower, upper))
-    };
+    let of = |figure: fn(&Cost) -> Option<f64>| middle(costs.iter().filter_map(figure).collect());
     let mut sizes: Vec<u64> = costs.iter().map(|cost| cost.peak_rss_kib).collect();
     sizes.sort_unstable();
     Some(Cost {
@@ -35,6 +29,14 @@ pub(super) fn median(costs: &[Cost]) -> Option<Cost> {
         receiver_cpu_s: of(|cost| Some(cost.receiver_cpu_s))?,
         peak_rss_kib: *sizes.get(sizes.len() / 2)?,
     })
+}
+
+/// The median; none of nothing.
+pub(super) fn middle(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    let upper = *figures.get(figures.len() / 2)?;
+    let lower = *figures.get(figures.len().checked_sub(1)? / 2)?;
+    Some(f64::midpoint(lower, upper))
 }
 
 /// One line of the table.
@@ -47,8 +49,16 @@ pub(super) struct Row {
     pub(super) result: Result<Cost, String>,
 }
 
-/// The table of `rows` for a file of `mib` MiB; ratios are to `baseline`'s row, where there is one.
-pub(super) fn table(rows: &[Row], mib: u64, baseline: &str) -> String {
+/// What the tool `name` took from so many holders, if it ran.
+pub(super) fn find<'a>(rows: &'a [Row], name: &str, holders: usize) -> Option<&'a Cost> {
+    let row = rows
+        .iter()
+        .find(|row| row.name == name && row.holders == holders)?;
+    row.result.as_ref().ok()
+}
+
+/// The table of `rows` for `mib` MiB; ratios are to `baseline`'s row, where there is one.
+pub(super) fn table(rows: &[Row], mib: f64, baseline: &str) -> String {
     let of_baseline = rows
         .iter()
         .find(|row| row.name == baseline)
@@ -70,11 +80,11 @@ pub(super) fn table(rows: &[Row], mib: u64, baseline: &str) -> String {
     render(&lines)
 }
 
-fn cells(row: &Row, mib: u64, baseline: Option<&Cost>) -> Vec<String> {
+fn cells(row: &Row, mib: f64, baseline: Option<&Cost>) -> Vec<String> {
     let mut cells = vec![row.name.clone(), row.holders.to_string()];
     match &row.result {
         Err(reason) => cells.push(reason.clone()),
-        Ok(cost) => cells.extend(figures(cost, mib as f64, baseline)),
+        Ok(cost) => cells.extend(figures(cost, mib, baseline)),
     }
     cells
 }
@@ -99,7 +109,7 @@ fn figures(cost: &Cost, mib: f64, baseline: Option<&Cost>) -> [String; 8] {
 }
 
 /// The first line is the head; the first column is text, the others are numbers.
-fn render(lines: &[Vec<String>]) -> String {
+pub(super) fn render(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |line: &Vec<String>, column: usize| line.get(column).cloned().unwrap_or_default();
     // A reason instead of figures stands in the last cell of a shorter line, and does not widen its column.
@@ -132,10 +142,37 @@ fn render(lines: &[Vec<String>]) -> String {
     text
 }
 
+/// How a promise bounds what is measured.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bound {
+    /// More breaks it.
+    AtMost(f64),
+    /// Less breaks it.
+    AtLeast(f64),
+}
+
+impl Bound {
+    fn holds(self, measured: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => measured <= limit,
+            Self::AtLeast(limit) => measured >= limit,
+        }
+    }
+}
+
+impl Display for Bound {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(limit) => write!(f, "at most {limit}"),
+            Self::AtLeast(limit) => write!(f, "at least {limit}"),
+        }
+    }
+}
+
 /// One promise and the figure that was measured.
-pub(super) fn verdict(promise: &str, measured: f64, kept: bool) -> String {
-    let word = if kept { "kept" } else { "NOT KEPT" };
-    format!("- {promise}: {measured:.2}, {word}\n")
+pub(super) fn verdict(what: &str, measured: f64, bound: Bound) -> String {
+    let word = if bound.holds(measured) { "kept" } else { "NOT KEPT" };
+    format!("- {what}: {measured:.2}, promised {bound}: {word}\n")
 }
 
 #[cfg(test)]
@@ -166,6 +203,13 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_is_kept_where_it_is_met() {
+        assert!(verdict("x", 1.0, Bound::AtMost(1.0)).ends_with("kept\n"));
+        assert!(verdict("x", 1.1, Bound::AtMost(1.0)).ends_with("NOT KEPT\n"));
+        assert!(verdict("x", 0.7, Bound::AtLeast(0.8)).ends_with("NOT KEPT\n"));
+    }
+
+    #[test]
     fn the_table_compares_with_the_baseline() {
         let row = |name: &str, result| Row {
             name: name.into(),
@@ -177,7 +221,7 @@ mod tests {
             row("skep", Ok(cost(3.0, Some(4.0)))),
             row("x", Err("not installed".into())),
         ];
-        let table = table(&rows, 512, "curl");
+        let table = table(&rows, 512.0, "curl");
         let lines: Vec<&str> = table.lines().collect();
         let words = |line: &str| {
             line.split('|')

@@ -5,6 +5,8 @@
 mod bittorrent;
 mod direct;
 
+pub(super) use direct::rsync_folder;
+
 use std::process::Command;
 
 use super::{material::Material, report::Cost, stage::Stage};
@@ -25,7 +27,7 @@ pub(super) struct Tool {
     pub(super) fetch: fn(&mut Stage, &Material, usize) -> Outcome<Cost>,
 }
 
-/// All of them; the second one is what the others are compared with.
+/// All of them; [`BASELINE`] is what the others are compared with.
 pub(super) const ALL: &[Tool] = &[
     Tool {
         name: "cp",
@@ -46,7 +48,7 @@ pub(super) const ALL: &[Tool] = &[
         fetch: direct::rsync,
     },
     Tool {
-        name: "sendme (iroh)",
+        name: SENDME,
         needs: &["sendme"],
         max_holders: 1,
         fetch: direct::sendme,
@@ -64,7 +66,7 @@ pub(super) const ALL: &[Tool] = &[
         fetch: bittorrent::libtorrent,
     },
     Tool {
-        name: "rqbit",
+        name: RQBIT,
         needs: &["rqbit"],
         max_holders: usize::MAX,
         fetch: bittorrent::rqbit,
@@ -73,6 +75,20 @@ pub(super) const ALL: &[Tool] = &[
 
 /// Plain HTTP, unencrypted and unverified: how fast this machine moves a file at all.
 pub(super) const BASELINE: &str = "nginx + curl";
+
+/// BitTorrent in Rust.
+pub(super) const RQBIT: &str = "rqbit";
+
+/// BLAKE3 streams over QUIC.
+pub(super) const SENDME: &str = "sendme (iroh)";
+
+/// What other suites need beside the tools: links that are slow, and how fast a path is at all.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("tc", "iproute2"),
+    ("ethtool", "ethtool"),
+    ("iperf3", "iperf3"),
+    ("sysctl", "procps"),
+];
 
 /// What of a tool is not installed.
 pub(super) fn missing(tool: &Tool) -> Option<String> {
@@ -89,6 +105,14 @@ pub(super) fn missing(tool: &Tool) -> Option<String> {
 
 /// Installs what is missing: as root with apt-get, the others with cargo.
 pub(super) fn install() -> Outcome {
+    let programs: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|(program, _)| workspace::find_program(program).is_none())
+        .map(|(_, package)| package)
+        .collect();
+    if !programs.is_empty() {
+        workspace::install_packages(&programs)?;
+    }
     if ALL.iter().all(|tool| missing(tool).is_none()) {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Drives Skep as a person does: the release binary, as real processes, through its command line.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -9,9 +10,10 @@ use std::{
 use serde_json::Value;
 
 use super::{
+    ground::Ground,
     material::Material,
     report::Cost,
-    stage::{Side, Stage, wait_ready},
+    stage::{Side, Stage},
 };
 use crate::{Outcome, workspace};
 
@@ -21,109 +23,164 @@ pub(super) fn build() -> Outcome<PathBuf> {
     Ok(workspace::target_dir().join("release/skep"))
 }
 
-/// A file, so many holders of it, and one receiver.
+/// What is moved, who holds it and where, and one receiver.
 pub(super) struct Case<'a> {
     /// The release binary.
     pub(super) binary: &'a Path,
-    /// How many peers hold the file.
-    pub(super) holders: usize,
     /// What each holder may send, as `--up-rate` takes it.
-    pub(super) up_rate: Option<&'a str>,
+    pub(super) up_rates: Vec<Option<&'static str>>,
+    /// Where they run.
+    pub(super) ground: Ground,
+    /// How many of the holders must have sent something.
+    pub(super) must_send: usize,
 }
 
-impl Case<'_> {
-    /// Builds a network on the stage, spreads the file over the holders, and lets a fresh peer get it.
+impl<'a> Case<'a> {
+    /// So many holders without limits on the loopback interface, all of which send.
+    pub(super) fn new(binary: &'a Path, holders: usize) -> Self {
+        Self {
+            binary,
+            up_rates: vec![None; holders],
+            ground: Ground::Loopback,
+            must_send: holders,
+        }
+    }
+
+    /// Builds a network on the stage, spreads the material over the holders, and lets a fresh peer get it.
     pub(super) fn fetch(&self, stage: &mut Stage, material: &Material) -> Outcome<Cost> {
+        stage.lay(&self.ground, self.up_rates.len())?;
         let mut network = Network::found(stage, self.binary)?;
         let content = self.spread(&mut network, material)?;
         network.join("receiver", Side::Receiver, None)?;
         let target = network.stage.target()?;
-        let mut get = network.skep("receiver", &["get", &content, "--json", "-o"]);
-        let cost = network.stage.fetch(get.arg(target))?;
-        let done = event(&network.stage.printed("receiver")?, "done").ok_or("get printed no `done` event")?;
-        self.expect_used(&done)?;
-        split_cost(cost, &done)
+        let mut get = network.get("receiver", &content, &target)?;
+        let cost = network.stage.fetch(&mut get)?;
+        let got = network.got("receiver")?;
+        if got.from.len() < self.must_send {
+            return Err(format!("{} of {} holders sent something", got.from.len(), self.must_send).into());
+        }
+        Ok(Cost {
+            wall_s: cost.wall_s - got.syncing_s,
+            durable_s: Some(cost.wall_s),
+            ..cost
+        })
     }
 
     /// The first holder publishes, the others get it. Returns the content's id.
     fn spread(&self, network: &mut Network<'_>, material: &Material) -> Outcome<String> {
-        for number in 1..=self.holders {
-            network.join(&holder(number), Side::Sender, self.up_rate)?;
+        for (number, up_rate) in (1..).zip(&self.up_rates) {
+            network.join(&holder(number), Side::Sender, *up_rate)?;
         }
-        let mut share = network.skep(&holder(1), &["share", "--json"]);
-        let printed = network.stage.run("share", share.arg(material.path()))?;
-        let content = text(
-            &event(&printed, "done").ok_or("share printed no `done` event")?,
-            "id",
-        )?;
-        for number in 2..=self.holders {
+        let content = network.share(&holder(1), &material.path())?;
+        for number in 2..=self.up_rates.len() {
             let folder = network.stage.folder(&format!("{}-files", holder(number)))?;
-            let mut get = network.skep(&holder(number), &["get", &content, "-o"]);
-            network.stage.run("spread", get.arg(folder.join("payload")))?;
+            let mut get = network.get(&holder(number), &content, &folder.join("payload"))?;
+            network.stage.run("spread", &mut get)?;
         }
         Ok(content)
-    }
-
-    /// A figure for five holders is one only if all five sent something.
-    fn expect_used(&self, done: &Value) -> Outcome {
-        let sent = |bytes: &&Value| bytes.as_u64().is_some_and(|bytes| bytes > 0);
-        let used = done["from"]
-            .as_object()
-            .map_or(0, |from| from.values().filter(sent).count());
-        if used != self.holders {
-            return Err(format!("{used} of {} holders sent something", self.holders).into());
-        }
-        Ok(())
     }
 }
 
 /// A coordinator and its peers. The home of each is the folder of its name.
-struct Network<'a> {
-    stage: &'a mut Stage,
+pub(super) struct Network<'a> {
+    /// Where they run.
+    pub(super) stage: &'a mut Stage,
     binary: &'a Path,
 }
 
 impl<'a> Network<'a> {
-    fn found(stage: &'a mut Stage, binary: &'a Path) -> Outcome<Self> {
+    /// Starts a coordinator.
+    pub(super) fn found(stage: &'a mut Stage, binary: &'a Path) -> Outcome<Self> {
         let mut network = Self { stage, binary };
-        network.start(
-            Side::Neither,
-            "coordinator",
-            &["coordinator", "--json", "--listen=127.0.0.1:0"],
-        )?;
+        network.start(Side::Neither, "coordinator", &["coordinator", "--json"])?;
         Ok(network)
     }
 
     /// Starts the peer `name` with a ticket of its own.
-    fn join(&mut self, name: &str, side: Side, up_rate: Option<&str>) -> Outcome {
-        let ticket = self
-            .stage
-            .run("invite", &mut self.skep("coordinator", &["invite"]))?;
+    pub(super) fn join(&mut self, name: &str, side: Side, up_rate: Option<&str>) -> Outcome {
+        let mut invite = self.skep("coordinator", &["invite"])?;
+        let ticket = self.stage.run("invite", &mut invite)?;
         let file = self.stage.path(format!("{name}.ticket"));
         fs::write(&file, ticket)?;
         let (name_arg, ticket_arg) = (format!("--name={name}"), format!("--join=@{}", file.display()));
         let rate_arg = up_rate.map(|rate| format!("--up-rate={rate}"));
-        let mut args = vec!["up", "--json", "--listen=127.0.0.1:0", &name_arg, &ticket_arg];
+        let mut args = vec!["up", "--json", &name_arg, &ticket_arg];
         args.extend(rate_arg.as_deref());
         self.start(side, name, &args)
+    }
+
+    /// The peer `name` publishes what lies at `path`. Returns the content's id.
+    pub(super) fn share(&mut self, name: &str, path: &Path) -> Outcome<String> {
+        let mut share = self.skep(name, &["share", "--json"])?;
+        let printed = self.stage.run("share", share.arg(path))?;
+        let done = event(&printed, "done").ok_or("share printed no `done` event")?;
+        text(&done, "id")
+    }
+
+    /// The command by which the peer `name` gets a content.
+    pub(super) fn get(&self, name: &str, content: &str, target: &Path) -> Outcome<Command> {
+        let mut get = self.skep(name, &["get", content, "--json"])?;
+        get.arg("-o").arg(target);
+        Ok(get)
+    }
+
+    /// What the `get` said whose log is `log`.
+    pub(super) fn got(&self, log: &str) -> Outcome<Got> {
+        let done = event(&self.stage.printed(log)?, "done").ok_or("get printed no `done` event")?;
+        Got::parse(&done)
+    }
+
+    /// The program as the peer or coordinator `name` calls it.
+    pub(super) fn skep(&self, name: &str, args: &[&str]) -> Outcome<Command> {
+        let mut skep = self.stage.host(name)?.command(self.binary, &[]);
+        skep.arg("--home").arg(self.stage.path(name)).args(args);
+        Ok(skep)
     }
 
     fn start(&mut self, side: Side, name: &str, args: &[&str]) -> Outcome {
         // The receiver's own log belongs to its `get`.
         let log = format!("{name}-up");
-        let mut process = self.skep(name, args);
+        let mut process = self.skep(name, args)?;
+        process.arg(format!("--listen={}:0", self.stage.host(name)?.address));
         self.stage.start(side, &log, &mut process)?;
-        wait_ready(name, || Ok(event(&self.stage.printed(&log)?, "ready").map(drop)))
-    }
-
-    fn skep(&self, name: &str, args: &[&str]) -> Command {
-        let mut skep = Command::new(self.binary);
-        skep.arg("--home").arg(self.stage.path(name)).args(args);
-        skep
+        self.stage
+            .wait_printed(&log, |printed| event(printed, "ready").map(drop))
     }
 }
 
-fn holder(number: usize) -> String {
+/// What `skep get` says of itself at its end.
+pub(super) struct Got {
+    /// The part of its time in which all bytes were verified, but not durable yet.
+    pub(super) syncing_s: f64,
+    /// Bytes by the names of those that sent some.
+    pub(super) from: BTreeMap<String, u64>,
+}
+
+impl Got {
+    fn parse(done: &Value) -> Outcome<Self> {
+        let number = |field: &str| {
+            done[field]
+                .as_f64()
+                .ok_or_else(|| format!("the event has no number `{field}`"))
+        };
+        let sent = |(name, bytes): (&String, &Value)| {
+            let bytes = bytes.as_u64().filter(|bytes| *bytes > 0)?;
+            Some((name.clone(), bytes))
+        };
+        Ok(Self {
+            syncing_s: number("seconds")? - number("verified_seconds")?,
+            from: done["from"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter_map(sent)
+                .collect(),
+        })
+    }
+}
+
+/// How the peer is called that holds the file as that number.
+pub(super) fn holder(number: usize) -> String {
     format!("holder-{number}")
 }
 
@@ -142,22 +199,6 @@ fn text(event: &Value, field: &str) -> Outcome<String> {
     Ok(value.to_owned())
 }
 
-/// The whole command, from its start to its end, counts as durable; verified is earlier by what the
-/// command says itself.
-fn split_cost(cost: Cost, done: &Value) -> Outcome<Cost> {
-    let number = |field: &str| {
-        done[field]
-            .as_f64()
-            .ok_or_else(|| format!("the event has no number `{field}`"))
-    };
-    let syncing_s = number("seconds")? - number("verified_seconds")?;
-    Ok(Cost {
-        wall_s: cost.wall_s - syncing_s,
-        durable_s: Some(cost.wall_s),
-        ..cost
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -173,13 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn verified_is_before_durable() {
-        let cost = Cost {
-            wall_s: 2.0,
-            ..Cost::default()
-        };
-        let split = split_cost(cost, &json!({"verified_seconds": 1.0, "seconds": 1.5})).unwrap();
-        assert_eq!((split.wall_s, split.durable_s), (1.5, Some(2.0)));
-        assert!(split_cost(cost, &json!({"seconds": 1.5})).is_err());
+    fn who_sent_nothing_is_not_named() {
+        let done = json!({"verified_seconds": 1.0, "seconds": 1.5, "from": {"a": 7, "b": 0}});
+        let got = Got::parse(&done).unwrap();
+        assert_eq!(got.syncing_s, 0.5);
+        assert_eq!(got.from, BTreeMap::from([("a".into(), 7)]));
+        assert!(Got::parse(&json!({"seconds": 1.5})).is_err());
     }
 }

@@ -13,6 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
+    ground::{Ground, Host, Lan},
     interrupt,
     process::{Process, ProcessTable},
     report::Cost,
@@ -41,9 +42,25 @@ pub(super) enum Side {
 
 /// A folder and the processes that play in it.
 pub(super) struct Stage {
-    // In this order: the processes end before their folder goes.
-    processes: Vec<(Side, Process)>,
+    // In this order: the processes end before their network and their folder go.
+    processes: Vec<Staying>,
+    lan: Option<Lan>,
     folder: TempDir,
+}
+
+/// A process that runs until the end of the case.
+struct Staying {
+    name: String,
+    side: Side,
+    process: Process,
+}
+
+/// The command of one receiver while it runs.
+struct Receiving {
+    name: String,
+    process: Process,
+    /// Once it has ended.
+    wall_s: Option<f64>,
 }
 
 impl Stage {
@@ -54,8 +71,22 @@ impl Stage {
             .tempdir_in(parent)?;
         Ok(Self {
             processes: Vec::new(),
+            lan: None,
             folder,
         })
+    }
+
+    /// From now on the hosts are those of `ground`, with so many holders.
+    pub(super) fn lay(&mut self, ground: &Ground, holders: usize) -> Outcome {
+        self.lan = ground.lay(holders, self.folder.path())?;
+        Ok(())
+    }
+
+    /// Where the process `name` runs.
+    pub(super) fn host(&self, name: &str) -> Outcome<Host> {
+        self.lan
+            .as_ref()
+            .map_or_else(|| Ok(Host::loopback()), |lan| lan.host(name))
     }
 
     /// `name` in its folder.
@@ -78,16 +109,34 @@ impl Stage {
     /// Starts a process that stays; what it prints goes to the file `NAME.log`.
     pub(super) fn start(&mut self, side: Side, name: &str, command: &mut Command) -> Outcome {
         let process = self.start_logged(name, command)?;
-        self.processes.push((side, process));
+        let name = name.to_owned();
+        self.processes.push(Staying { name, side, process });
         Ok(())
+    }
+
+    /// Waits until the process `name`, which stays, is ready by its own word.
+    pub(super) fn wait_printed<T>(&self, name: &str, ready: impl Fn(&str) -> Option<T>) -> Outcome<T> {
+        wait_ready(name, || {
+            let answer = ready(&self.printed(name)?);
+            let process = self.processes.iter().find(|process| process.name == name);
+            match process.is_some_and(|staying| staying.process.has_ended()) {
+                true if answer.is_none() => Err(format!("{name} ended: {}", self.last_words(name)?).into()),
+                _ => Ok(answer),
+            }
+        })
     }
 
     /// Runs a command to its end and returns what it printed.
     pub(super) fn run(&self, name: &str, command: &mut Command) -> Outcome<String> {
+        Ok(String::from_utf8(self.run_for_bytes(name, command)?)?)
+    }
+
+    /// Runs a command to its end and returns what it printed, which need not be text.
+    pub(super) fn run_for_bytes(&self, name: &str, command: &mut Command) -> Outcome<Vec<u8>> {
         let mut process = self.start_logged(name, command)?;
         wait_for(name, FETCH_LIMIT, || Ok(process.has_ended().then_some(())))?;
         self.expect_success(name, &mut process)?;
-        self.printed(name)
+        Ok(fs::read(self.log(name))?)
     }
 
     /// What the process `name` printed so far.
@@ -97,34 +146,63 @@ impl Stage {
 
     /// Runs the receiver's command to its end and measures it and the processes that stay.
     pub(super) fn fetch(&mut self, command: &mut Command) -> Outcome<Cost> {
+        Ok(self.fetch_all(vec![("receiver".into(), command)])?.0)
+    }
+
+    /// Runs the receivers' commands at the same time and measures them together and the processes that stay;
+    /// also tells how many seconds each took.
+    pub(super) fn fetch_all(&mut self, commands: Vec<(String, &mut Command)>) -> Outcome<(Cost, Vec<f64>)> {
         let before = ProcessTable::read()?;
         let start = Instant::now();
-        let mut receiver = self.start_logged("receiver", command)?;
+        let mut receivers = Vec::new();
+        for (name, command) in commands {
+            let process = self.start_logged(&name, command)?;
+            receivers.push(Receiving {
+                name,
+                process,
+                wall_s: None,
+            });
+        }
+        let peak_rss_kib = self.watch(start, &mut receivers)?;
+        let after = ProcessTable::read()?;
+        let spent = |side| self.cpu_seconds(side, &after) - self.cpu_seconds(side, &before);
+        let own = |receiver: &Receiving| after.cpu_seconds(receiver.process.id());
+        let seconds: Vec<f64> = receivers.iter().filter_map(|receiver| receiver.wall_s).collect();
+        let cost = Cost {
+            wall_s: seconds.iter().copied().fold(0.0, f64::max),
+            durable_s: None,
+            sender_cpu_s: spent(Side::Sender),
+            receiver_cpu_s: spent(Side::Receiver) + receivers.iter().map(own).sum::<f64>(),
+            peak_rss_kib: peak_rss_kib.max(self.peak_rss_kib(&receivers)?),
+        };
+        for receiver in &mut receivers {
+            self.expect_success(&receiver.name, &mut receiver.process)?;
+        }
+        Ok((cost, seconds))
+    }
+
+    /// Until all have ended; takes note of when, and returns the largest resident set on the way.
+    fn watch(&self, start: Instant, receivers: &mut [Receiving]) -> Outcome<u64> {
         let mut peak_rss_kib = 0;
         let mut next_look = start;
-        while !receiver.has_ended() {
+        loop {
             interrupt::check()?;
+            for receiver in receivers.iter_mut().filter(|receiver| receiver.wall_s.is_none()) {
+                let ended = receiver.process.has_ended();
+                receiver.wall_s = ended.then(|| start.elapsed().as_secs_f64());
+            }
+            if receivers.iter().all(|receiver| receiver.wall_s.is_some()) {
+                return Ok(peak_rss_kib);
+            }
             if start.elapsed() > FETCH_LIMIT {
                 return Err("the receiver does not come to an end".into());
             }
             if Instant::now() >= next_look {
-                peak_rss_kib = peak_rss_kib.max(self.peak_rss_kib(&receiver)?);
+                peak_rss_kib = peak_rss_kib.max(self.peak_rss_kib(receivers)?);
                 next_look = Instant::now() + MEMORY_INTERVAL;
             }
             thread::sleep(END_INTERVAL);
         }
-        let wall_s = start.elapsed().as_secs_f64();
-        let after = ProcessTable::read()?;
-        let spent = |side| self.cpu_seconds(side, &after) - self.cpu_seconds(side, &before);
-        let cost = Cost {
-            wall_s,
-            durable_s: None,
-            sender_cpu_s: spent(Side::Sender),
-            receiver_cpu_s: spent(Side::Receiver) + after.cpu_seconds(receiver.id()),
-            peak_rss_kib: peak_rss_kib.max(self.peak_rss_kib(&receiver)?),
-        };
-        self.expect_success("receiver", &mut receiver)?;
-        Ok(cost)
     }
 
     fn start_logged(&self, name: &str, command: &mut Command) -> Outcome<Process> {
@@ -145,26 +223,33 @@ impl Stage {
         if status.success() {
             return Ok(());
         }
-        let printed = fs::read_to_string(self.path(format!("{name}.err")))? + &self.printed(name)?;
-        let last = printed
-            .lines()
-            .rfind(|line| !line.trim().is_empty())
-            .unwrap_or("it said nothing");
-        Err(format!("{name} failed ({status}): {last}").into())
+        Err(format!("{name} failed ({status}): {}", self.last_words(name)?).into())
+    }
+
+    fn last_words(&self, name: &str) -> Outcome<String> {
+        let printed = fs::read(self.log(name))?;
+        let errors = fs::read_to_string(self.path(format!("{name}.err")))?;
+        let all = errors + &String::from_utf8_lossy(&printed);
+        let last = all.lines().rfind(|line| !line.trim().is_empty());
+        Ok(last.unwrap_or("it said nothing").to_owned())
     }
 
     fn cpu_seconds(&self, side: Side, table: &ProcessTable) -> f64 {
-        let chosen = self.processes.iter().filter(|(of, _)| *of == side);
-        chosen.map(|(_, process)| table.cpu_seconds(process.id())).sum()
+        let chosen = self.processes.iter().filter(|staying| staying.side == side);
+        chosen
+            .map(|staying| table.cpu_seconds(staying.process.id()))
+            .sum()
     }
 
-    fn peak_rss_kib(&self, receiver: &Process) -> Outcome<u64> {
+    /// The largest resident set, so far, of any process that stays.
+    pub(super) fn staying_peak_rss_kib(&self) -> Outcome<u64> {
+        self.peak_rss_kib(&[])
+    }
+
+    fn peak_rss_kib(&self, receivers: &[Receiving]) -> Outcome<u64> {
         let table = ProcessTable::read()?;
-        let all = self
-            .processes
-            .iter()
-            .map(|(_, process)| process)
-            .chain([receiver]);
+        let staying = self.processes.iter().map(|staying| &staying.process);
+        let all = staying.chain(receivers.iter().map(|receiver| &receiver.process));
         Ok(all
             .map(|process| table.peak_rss_kib(process.id()))
             .max()
@@ -175,7 +260,9 @@ impl Stage {
 impl Drop for Stage {
     /// All at once, so that they end side by side; each then waits for its own.
     fn drop(&mut self) {
-        self.processes.iter().for_each(|(_, process)| process.terminate());
+        self.processes
+            .iter()
+            .for_each(|staying| staying.process.terminate());
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn hash_pieces(path: &Path) -> Outcome<Vec<u8>> {
 
 /// Writes the metainfo of `material` to `path`.
 pub(super) fn write_metainfo(material: &Material, announce: Option<&str>, path: &Path) -> Outcome {
-    let bytes = metainfo(material.mib * MIB, material.piece_hashes()?, announce);
+    let bytes = metainfo(material.bytes, material.piece_hashes()?, announce);
     Ok(fs::write(path, bytes)?)
 }
 

@@ -79,8 +79,7 @@ pub(super) fn libtorrent(stage: &mut Stage, material: &Material, holders: usize)
         let port = free_port()?;
         ports.push(port);
         stage.start(Side::Sender, &name, &mut session("seed", folder, &[port]))?;
-        let seeding = || Ok(stage.printed(&name)?.contains("seeding").then_some(()));
-        wait_ready("libtorrent's seeder", seeding)?;
+        stage.wait_printed(&name, |printed| printed.contains("seeding").then_some(()))?;
     }
     stage.fetch(&mut session("fetch", stage.folder("out")?, &ports))
 }

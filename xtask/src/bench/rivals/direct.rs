@@ -1,13 +1,13 @@
 //! Tools that take a file from one place: cp, curl, rsync, sendme.
 
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, path::Path};
 
 use crate::{
     Outcome,
     bench::{
         material::Material,
         report::Cost,
-        stage::{Side, Stage, command, free_port, wait_listening, wait_ready},
+        stage::{Side, Stage, command, free_port, wait_listening},
     },
 };
 
@@ -50,6 +50,20 @@ pub(super) fn nginx_curl(stage: &mut Stage, material: &Material, _: usize) -> Ou
 pub(super) fn rsync(stage: &mut Stage, material: &Material, _: usize) -> Outcome<Cost> {
     let root = stage.folder("served")?;
     material.link_into(&root)?;
+    let url = rsync_daemon(stage, &root)? + "/payload";
+    let target = stage.target()?;
+    stage.fetch(command("rsync", [url]).arg(target))
+}
+
+/// A folder with all that is in it. The slash at the end means: what is in it.
+pub(in crate::bench) fn rsync_folder(stage: &mut Stage, material: &Material) -> Outcome<Cost> {
+    let url = rsync_daemon(stage, &material.path())? + "/";
+    let target = stage.target()?;
+    stage.fetch(command("rsync", ["-a", &url]).arg(target))
+}
+
+/// Starts a daemon and tells where it serves `root`.
+fn rsync_daemon(stage: &mut Stage, root: &Path) -> Outcome<String> {
     let port = free_port()?;
     let config = stage.path("rsyncd.conf");
     // Without uid and gid it becomes `nobody`, who may not read here.
@@ -64,9 +78,7 @@ pub(super) fn rsync(stage: &mut Stage, material: &Material, _: usize) -> Outcome
         .arg(format!("--config={}", config.display()));
     stage.start(Side::Sender, "rsyncd", &mut daemon)?;
     wait_listening(port)?;
-    let url = format!("rsync://127.0.0.1:{port}/served/payload");
-    let target = stage.target()?;
-    stage.fetch(command("rsync", [url]).arg(target))
+    Ok(format!("rsync://127.0.0.1:{port}/served"))
 }
 
 /// QUIC and verified BLAKE3 streams, like Skep without a coordinator.
@@ -78,9 +90,7 @@ pub(super) fn sendme(stage: &mut Stage, material: &Material, _: usize) -> Outcom
         ["send", "--relay=disabled", "--ticket-type=addresses", "payload"],
     );
     stage.start(Side::Sender, "sender", sender.current_dir(root))?;
-    let ticket = wait_ready("sendme's ticket", || {
-        Ok(printed_ticket(&stage.printed("sender")?))
-    })?;
+    let ticket = stage.wait_printed("sender", printed_ticket)?;
     let folder = stage.folder("out")?;
     stage.fetch(command("sendme", ["receive", "--relay=disabled", &ticket]).current_dir(folder))
 }
