@@ -129,11 +129,16 @@ fn iperf(stage: &mut Stage, material: &Material, ground: &Ground) -> Outcome<Cos
 fn slow_holder(args: &Args, binary: &Path) -> Outcome<String> {
     let mib = args.mib.unwrap_or(SLOW_CASE_MIB);
     let material = Material::generate(&args.folder()?, mib, args.seed)?;
-    let without = Case::new(binary, FAST_HOLDERS);
+    // A short download may end before each of them was asked.
+    let without = Case {
+        must_send: 1,
+        ..Case::new(binary, FAST_HOLDERS)
+    };
     let mut up_rates = vec![None; FAST_HOLDERS];
     up_rates.push(Some(SLOW));
     let with = Case {
         up_rates,
+        must_send: 1,
         ..Case::new(binary, FAST_HOLDERS)
     };
     let with_slow = format!("skep, one at {SLOW}/s");
