@@ -14,6 +14,7 @@ mod skep;
 mod stage;
 mod suites;
 mod torrent;
+mod warm;
 
 use std::{
     fs::{self, OpenOptions},

@@ -17,6 +17,7 @@ use super::{
     interrupt,
     process::{Process, ProcessTable},
     report::Cost,
+    warm,
 };
 use crate::Outcome;
 
@@ -152,6 +153,7 @@ impl Stage {
     /// Runs the receivers' commands at the same time and measures them together and the processes that stay;
     /// also tells how many seconds each took.
     pub(super) fn fetch_all(&mut self, commands: Vec<(String, &mut Command)>) -> Outcome<(Cost, Vec<f64>)> {
+        warm::memory()?;
         let before = ProcessTable::read()?;
         let start = Instant::now();
         let mut receivers = Vec::new();
