@@ -1,0 +1,204 @@
+//! What a holder may delete of an owner's packs, and when.
+//!
+//! Only what a device with the right to prune has condemned, after a grace that is counted here, from
+//! receipt, while this holder runs: neither a clock that was set nor a machine that was off shortens
+//! it. A condemnation is void when it is canceled, when its device loses the right (so what a stolen
+//! machine condemned is saved by revoking it), and while the newest head of any listed device needs the
+//! pack. If this holder does not have the list of a head that it has seen, it deletes nothing.
+//!
+//! Checking signatures is the caller's: see `skep_wire::backup::open`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use skep_wire::{
+    PackId, PeerId,
+    backup::{Cancelation, Condemnation, Rights, Roster},
+    bounded,
+};
+
+/// The most cancelations that are remembered for condemnations that have not come yet.
+const MAX_PARDONS: usize = 1 << 16;
+
+/// Everything about the deletion of one owner's packs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Docket {
+    /// What is condemned, and by whom.
+    sentences: BTreeMap<PackId, BTreeMap<PeerId, Sentence>>,
+    /// The highest number of a condemnation of each device: lower ones are replays.
+    seen: BTreeMap<PeerId, u64>,
+    /// Up to which number a device's condemnations of a pack are canceled.
+    pardons: BTreeMap<(PeerId, PackId), u64>,
+    /// The number of the newest head of each device.
+    heads: BTreeMap<PeerId, u64>,
+    /// The packs that these heads need; not kept here, but told again after a restart.
+    #[serde(skip)]
+    lists: BTreeMap<PeerId, (u64, BTreeSet<PackId>)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Sentence {
+    /// Of the condemnation.
+    number: u64,
+    /// Of the grace.
+    left: Duration,
+}
+
+impl Docket {
+    /// A docket as bytes, without the lists of heads.
+    ///
+    /// # Panics
+    /// Never: dockets encode.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("dockets encode")
+    }
+
+    /// Reads what [`Docket::encode`] made; none if it is not that. Nothing is due before [`Docket::listed`] has told
+    /// the lists of all heads again.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        bounded::whole(bytes)
+    }
+
+    /// Takes a condemnation, for the packs that are here. A replay is ignored.
+    pub fn condemn(&mut self, word: &Condemnation, grace: Duration, is_here: impl Fn(&PackId) -> bool) {
+        let seen = self.seen.entry(word.device).or_default();
+        if word.number <= *seen {
+            return;
+        }
+        *seen = word.number;
+        for pack in word.packs.iter().filter(|pack| is_here(pack)) {
+            let pardoned = self.pardons.get(&(word.device, *pack)).copied().unwrap_or(0);
+            if word.number > pardoned {
+                self.sentence(*pack, word.device, word.number, grace);
+            }
+        }
+    }
+
+    /// Condemning again does not prolong the grace.
+    fn sentence(&mut self, pack: PackId, device: PeerId, number: u64, grace: Duration) {
+        let sentences = self.sentences.entry(pack).or_default();
+        let sentence = sentences
+            .entry(device)
+            .or_insert(Sentence { number, left: grace });
+        sentence.number = number;
+    }
+
+    /// Takes a cancelation; it holds for condemnations that come later, too, up to its number.
+    pub fn cancel(&mut self, word: &Cancelation) {
+        if word.packs.is_empty() {
+            let seen = self.seen.entry(word.condemned_by).or_default();
+            *seen = word.up_to.max(*seen);
+            let all: Vec<PackId> = self.sentences.keys().copied().collect();
+            all.iter().for_each(|pack| self.pardon(pack, word));
+            return;
+        }
+        for pack in &word.packs {
+            self.pardon(pack, word);
+            let key = (word.condemned_by, *pack);
+            if self.pardons.len() < MAX_PARDONS || self.pardons.contains_key(&key) {
+                let up_to = self.pardons.entry(key).or_default();
+                *up_to = word.up_to.max(*up_to);
+            }
+        }
+    }
+
+    fn pardon(&mut self, pack: &PackId, word: &Cancelation) {
+        let Some(sentences) = self.sentences.get_mut(pack) else {
+            return;
+        };
+        if sentences
+            .get(&word.condemned_by)
+            .is_some_and(|sentence| sentence.number <= word.up_to)
+        {
+            sentences.remove(&word.condemned_by);
+        }
+        if sentences.is_empty() {
+            self.sentences.remove(pack);
+        }
+    }
+
+    /// A head of a listed device was taken; its list is still to come.
+    pub fn head(&mut self, device: PeerId, number: u64) {
+        let newest = self.heads.entry(device).or_default();
+        *newest = number.max(*newest);
+    }
+
+    /// The list of packs of a device's head. What it needs is not condemned any more.
+    pub fn listed(&mut self, device: PeerId, number: u64, packs: &[PackId]) {
+        self.head(device, number);
+        if self.heads.get(&device) != Some(&number) {
+            return;
+        }
+        for pack in packs {
+            self.sentences.remove(pack);
+        }
+        self.lists
+            .insert(device, (number, packs.iter().copied().collect()));
+    }
+
+    /// A new roster: who cannot prune any more has condemned nothing, and who is not listed needs nothing.
+    pub fn roster(&mut self, roster: &Roster) {
+        for sentences in self.sentences.values_mut() {
+            sentences.retain(|device, _| roster.allows(device, Rights::PRUNE));
+        }
+        self.sentences.retain(|_, sentences| !sentences.is_empty());
+        self.heads.retain(|device, _| roster.device(device).is_some());
+        self.lists.retain(|device, _| roster.device(device).is_some());
+    }
+
+    /// So much time passed, in which this holder ran.
+    pub fn served(&mut self, time: Duration) {
+        let all = self.sentences.values_mut().flat_map(BTreeMap::values_mut);
+        all.for_each(|sentence| sentence.left = sentence.left.saturating_sub(time));
+    }
+
+    /// Packs that may be deleted now.
+    #[must_use]
+    pub fn due(&self) -> Vec<PackId> {
+        if !self.knows_all_lists() {
+            return Vec::new();
+        }
+        let is_due = |sentences: &BTreeMap<PeerId, Sentence>| {
+            sentences.values().any(|sentence| sentence.left.is_zero())
+        };
+        let due = self.sentences.iter().filter(|(_, sentences)| is_due(sentences));
+        due.map(|(pack, _)| *pack)
+            .filter(|pack| !self.is_needed(pack))
+            .collect()
+    }
+
+    /// A pack was deleted here, for whatever reason.
+    pub fn deleted(&mut self, pack: &PackId) {
+        self.sentences.remove(pack);
+        self.pardons.retain(|(_, pardoned), _| pardoned != pack);
+    }
+
+    /// Who condemned a pack, and how much of the grace is left.
+    pub fn condemned(&self, pack: &PackId) -> impl Iterator<Item = (PeerId, u64, Duration)> {
+        let sentences = self.sentences.get(pack).into_iter().flatten();
+        sentences.map(|(device, sentence)| (*device, sentence.number, sentence.left))
+    }
+
+    /// Whether the newest head of some device needs a pack.
+    #[must_use]
+    pub fn is_needed(&self, pack: &PackId) -> bool {
+        self.lists.values().any(|(_, packs)| packs.contains(pack))
+    }
+
+    fn knows_all_lists(&self) -> bool {
+        let known = |device| self.lists.get(device).map(|(number, _)| *number);
+        self.heads
+            .iter()
+            .all(|(device, number)| known(device) == Some(*number))
+    }
+}
+
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod tests;
