@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use skep_wire::{
     Signed, SigningKey,
+    backup::{Cancelation, Condemnation, Head, PackRecord, Roster, decode_pack_list, encode_pack_list},
     record::{CoordinatorCertificate, Grant, Revocations, ShareRecord},
     signed::Record,
 };
@@ -13,6 +14,14 @@ fuzz_target!(|data: &[u8]| {
     judge::<CoordinatorCertificate>(data);
     judge::<Revocations>(data);
     judge::<ShareRecord>(data);
+    judge::<Roster>(data);
+    judge::<PackRecord>(data);
+    judge::<Head>(data);
+    judge::<Condemnation>(data);
+    judge::<Cancelation>(data);
+    if let Some(packs) = decode_pack_list(data) {
+        assert_eq!(encode_pack_list(packs), data);
+    }
 });
 
 fn judge<T: Record + PartialEq + std::fmt::Debug>(data: &[u8]) {
