@@ -1,0 +1,36 @@
+//! What comes from holders: packs, sealed boxes, pieces; and what lies in them, should a device go mad.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use skep_vault::{
+    Catalog, Content, KeyRing, Phrase, index,
+    keys::{EpochKey, NamingKey},
+    pack::{Header, open_contents},
+    piece::{Coding, Decoder},
+    sealed_box::OpeningKey,
+};
+use zeroize::Zeroizing;
+
+fuzz_target!(|data: &[u8]| {
+    let mut ring = KeyRing::new(NamingKey::new(Zeroizing::new([1; 32])));
+    ring.insert(3, EpochKey::new(Zeroizing::new([3; 32])));
+    let _ = Header::parse(data);
+    let _ = open_contents(data, &ring);
+    let _ = OpeningKey::from_seed(&[1; 32]).open(b"here", data);
+    if let Ok(packs) = index::decode(data) {
+        assert_eq!(index::encode(&packs).concat(), data);
+    }
+    if let Some(ring) = KeyRing::decode(data) {
+        assert_eq!(ring.encode().len(), data.len());
+    }
+    if let Some(catalog) = Catalog::decode(data) {
+        assert_eq!(Catalog::decode(&catalog.encode()), Some(catalog));
+    }
+    let _ = Content::names(data);
+    if let Ok(plain) = Decoder::new().decode(Coding::Zstd, data, 4096) {
+        assert_eq!(plain.len(), 4096);
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = Phrase::parse(text);
+    }
+});
