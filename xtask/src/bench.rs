@@ -78,6 +78,8 @@ enum Suite {
     Memory,
     /// How large and how fast is the index?
     Index,
+    /// What do the parts of a download that nobody can do without cost alone?
+    Parts,
 }
 
 /// Measures, prints, and writes it down if asked to.
@@ -102,6 +104,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Suite::Rough => suites::rough(args)?,
             Suite::Memory => suites::memory(args)?,
             Suite::Index => suites::index()?,
+            Suite::Parts => suites::parts()?,
         };
         println!("{section}");
         report.push_str(&section);

@@ -23,8 +23,8 @@ use crate::Outcome;
 
 /// How long a server may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(300);
-/// How long one download may take.
-const FETCH_LIMIT: Duration = Duration::from_secs(1800);
+/// How long one download or publication may take.
+const FETCH_LIMIT: Duration = Duration::from_secs(3600);
 /// How often the resident memory of all processes is looked at: seldom, as it costs CPU time.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 /// How exactly the end of a download is seen.

@@ -1,6 +1,6 @@
 //! What is asked of the tools, and which answers are promised: one file per question.
 
-mod index;
+mod examples;
 mod limited;
 mod memory;
 mod rough;
@@ -10,7 +10,7 @@ mod together;
 mod transfer;
 
 pub(super) use self::{
-    index::run as index, limited::run as limited, memory::run as memory, rough::run as rough,
+    examples::index, examples::parts, limited::run as limited, memory::run as memory, rough::run as rough,
     small::run as small, tables::run as tables, together::run as together, transfer::run as transfer,
 };
 
