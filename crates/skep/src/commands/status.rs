@@ -31,10 +31,10 @@ fn text(status: &Status) -> String {
     };
     let mut lines = vec![
         format!(
-            "peer         {} ({}), {:?}",
+            "peer         {} ({}), {}",
             status.name,
             status.id.get(..8).unwrap_or_default(),
-            status.role
+            format!("{:?}", status.role).to_lowercase()
         ),
         format!("network      {}", status.network.get(..8).unwrap_or_default()),
         format!("coordinator  {} ({connection})", status.coordinator),
@@ -46,7 +46,7 @@ fn text(status: &Status) -> String {
             output::bytes(status.used)
         ),
         format!(
-            "shares       {} of its own, {} contents held",
+            "shares       {} of its own, {} held in all",
             status.shares, status.holdings
         ),
         format!("served       {} since it started", output::bytes(status.served)),
