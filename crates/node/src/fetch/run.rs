@@ -307,7 +307,9 @@ impl<'a> Pump<'a> {
                     self.connected.clear();
                 }
             }
-            News::Asked { chunk } => self.swarm.handle_priority(&[chunk..chunk + 1]),
+            News::Asked { chunk } => self
+                .swarm
+                .handle_priority(std::slice::from_ref(&(chunk..chunk + 1))),
             News::Met { holder } => self.met(holder),
             News::HaveMore { peer, chunks } => self.swarm.handle_have_more(now, peer, &chunks),
             News::Received { peer, chunk, bytes } => self.received(now, peer, chunk, bytes),
@@ -317,13 +319,7 @@ impl<'a> Pump<'a> {
                 failure,
                 gone,
             } => self.failed(now, peer, chunk, failure, gone),
-            News::Stored { chunk, bytes } => {
-                self.swarm.handle_stored(now, chunk);
-                self.full_pause = FULL_PAUSE.0;
-                self.flush(bytes.len() as u64);
-                self.job.give_back(bytes);
-                self.offer();
-            }
+            News::Stored { chunk, bytes } => self.stored(now, chunk, bytes),
             News::Flushed { result } => {
                 result.map_err(|error| self.job.error(error))?;
                 self.unflushed = Some(0);
@@ -349,6 +345,14 @@ impl<'a> Pump<'a> {
             }
         }
         Ok(())
+    }
+
+    fn stored(&mut self, now: Duration, chunk: u64, bytes: bytes::BytesMut) {
+        self.swarm.handle_stored(now, chunk);
+        self.full_pause = FULL_PAUSE.0;
+        self.flush(bytes.len() as u64);
+        self.job.give_back(bytes);
+        self.offer();
     }
 
     fn received(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: bytes::BytesMut) {
@@ -458,7 +462,11 @@ impl<'a> Pump<'a> {
             _ => return,
         };
         self.announcing = Arc::downgrade(&place);
-        let (id, news, grown) = (self.job.goal.content.id, self.news.clone(), item.grown.subscribe());
+        let (id, news, grown) = (
+            self.job.goal.content.id,
+            self.news.clone(),
+            item.grown.subscribe(),
+        );
         self.job.core.spawn(async move {
             let wanted = async |chunk| drop(news.send(News::Asked { chunk }).await);
             if let Err(error) = announce::hold_part(&core, id, wanted, grown).await {
