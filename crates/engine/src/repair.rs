@@ -180,6 +180,17 @@ impl Repair {
         self.refresh_all_of(&peer);
     }
 
+    /// A peer left for good, and nothing of what it had will ever be seen again.
+    pub fn gone(&mut self, now: Duration, peer: &PeerId) {
+        self.failed(now, *peer);
+        for pack in self.attendance.remove(peer) {
+            if let Some(kept) = self.packs.get_mut(&pack) {
+                kept.held.retain(|(_, holder)| holder != peer);
+            }
+            self.refresh(&pack);
+        }
+    }
+
     /// How many rebuilds a peer makes now: for the choice of others.
     #[must_use]
     pub fn rebuilds_of(&self, peer: &PeerId) -> usize {
@@ -271,5 +282,7 @@ impl Repair {
     }
 }
 
+#[cfg(test)]
+mod durability;
 #[cfg(test)]
 mod tests;

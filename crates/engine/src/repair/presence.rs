@@ -81,6 +81,13 @@ impl Attendance {
         }
     }
 
+    /// Takes out a peer that has failed. Returns what it held.
+    pub(super) fn remove(&mut self, peer: &PeerId) -> BTreeSet<PackId> {
+        let row = self.rows.remove(peer);
+        self.failed -= usize::from(row.is_some());
+        row.map_or(BTreeSet::new(), |row| row.packs)
+    }
+
     pub(super) fn fail(&mut self, peer: PeerId) {
         self.set(peer, Standing::Failed);
     }

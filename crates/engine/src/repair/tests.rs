@@ -135,6 +135,16 @@ fn when_most_are_away_the_time_stops() {
 }
 
 #[test]
+fn who_left_for_good_is_no_holder_any_more() {
+    let mut repair = repair(settings(), "3+3");
+    repair.gone(HOUR, &peer(1));
+    assert_eq!(level(&repair), (Level::Degraded, 2, 5, 1));
+    let need = repair.next(HOUR).unwrap();
+    assert!(need.shard == 1 && !need.holders.contains(&peer(1)));
+    repair.gone(HOUR, &peer(99));
+}
+
+#[test]
 fn after_a_start_peers_have_time_to_come() {
     let mut repair = Repair::new(Duration::ZERO, settings());
     repair.keep(PACK, scheme("3x"), 100);
@@ -218,7 +228,7 @@ fn below_what_it_takes_there_is_nothing_to_rebuild_from() {
 proptest! {
     /// Whatever happens: the queue is what a fresh look at every pack gives.
     #[test]
-    fn the_queue_is_always_up_to_date(steps in prop::collection::vec((0u8..6, 0u8..5, 0u8..8, 0u8..6, 0u64..40), 0..120)) {
+    fn the_queue_is_always_up_to_date(steps in prop::collection::vec((0u8..7, 0u8..5, 0u8..8, 0u8..6, 0u64..40), 0..120)) {
         let mut repair = Repair::new(Duration::ZERO, Settings { urgent_after: HOUR, ..settings() });
         let mut now = Duration::ZERO;
         for (what, p, n, shard, hours) in steps {
@@ -229,6 +239,7 @@ proptest! {
                 2 => repair.failed(now, peer(n)),
                 3 => repair.lose(&pack(p), shard, &peer(n)),
                 4 => drop(repair.next(now)),
+                5 => repair.gone(now, &peer(n)),
                 _ => {
                     repair.keep(pack(p), scheme(["2x", "3x", "2+1", "4+2", "1x"][usize::from(p)]), 10);
                     repair.hold(pack(p), shard, peer(n));
