@@ -3,6 +3,7 @@
 //! The numbers in `docs/performance.md` come from here.
 
 pub(crate) mod delay;
+mod dialects;
 mod ground;
 mod interrupt;
 mod material;
@@ -80,6 +81,8 @@ enum Suite {
     Index,
     /// What do the parts of a download that nobody can do without cost alone?
     Parts,
+    /// How fast are other people's protocols, and what do bad messages cost?
+    Dialects,
 }
 
 /// Measures, prints, and writes it down if asked to.
@@ -105,6 +108,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Suite::Memory => suites::memory(args)?,
             Suite::Index => suites::index()?,
             Suite::Parts => suites::parts()?,
+            Suite::Dialects => dialects::dialects()?,
         };
         println!("{section}");
         report.push_str(&section);

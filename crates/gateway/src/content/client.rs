@@ -328,7 +328,7 @@ impl Client {
             content: name.clone(),
         };
         let pdu = if self.content_first {
-            Request::encode_content_first(name)
+            Request::encode_content_first(&self.name, name)
         } else {
             request.encode()
         };

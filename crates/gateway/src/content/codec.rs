@@ -160,8 +160,15 @@ impl Request {
 
     /// A `D` as some programs have it, with the content's name in front.
     #[must_use]
-    pub fn encode_content_first(content: &Name) -> Pdu {
-        write(b'D', &[(0, content.as_str())])
+    pub fn encode_content_first(peer: &Name, content: &Name) -> Pdu {
+        write(b'D', &[(0, content.as_str()), (10, peer.as_str())])
+    }
+
+    /// Whether it asks for the download of `content`, wherever that stands.
+    #[must_use]
+    pub fn wants(&self, content: &Name) -> bool {
+        matches!(self, Self::Download { peer, content: second }
+            if second == content || peer.as_ref() == Some(content))
     }
 
     /// Reads it.

@@ -66,14 +66,12 @@ impl Provider {
         };
         let request = Request::decode(&pdu).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
         self.journal.message(Way::Received, Over::Tcp, from, &request);
-        match request {
-            Request::Download { content, .. } if content == self.content => self.send(stream, from).await,
-            _ => {
-                let refusal = Answer::Error(format!("{} is here, and nothing else", self.content));
-                self.journal.message(Way::Sent, Over::Tcp, from, &refusal);
-                finish(stream, &refusal.encode()).await
-            }
+        if request.wants(&self.content) {
+            return self.send(stream, from).await;
         }
+        let refusal = Answer::Error(format!("{} is here, and nothing else", self.content));
+        self.journal.message(Way::Sent, Over::Tcp, from, &refusal);
+        finish(stream, &refusal.encode()).await
     }
 
     async fn send(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<()> {

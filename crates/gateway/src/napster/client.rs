@@ -309,9 +309,11 @@ impl Client {
     }
 
     async fn send(self, to: SocketAddrV4, message: Message<'static>) {
-        if self.0.link.send(to, &message).await.is_err() {
-            self.with(|state, now, out| state.peer.undelivered(now, to, &message, out));
-        }
+        let sent = self.0.link.send_until_closed(to, &message).await;
+        self.with(|state, now, out| match sent {
+            Ok(()) => state.peer.delivered(&message, out),
+            Err(_) => state.peer.undelivered(now, to, &message, out),
+        });
     }
 
     async fn hash(&self, name: FileName) -> io::Result<Known> {

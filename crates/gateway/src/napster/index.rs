@@ -249,10 +249,7 @@ impl Index {
             })
         });
         let Some(found) = found else {
-            return out.push(Effect::Send {
-                to: *leecher,
-                message: Message::NotFound,
-            });
+            return self.wait_or_give_up(key, out);
         };
         let heard = self.heard.get(&found.seeder);
         if heard.is_some_and(|heard| now.saturating_sub(*heard) < FRESH_FOR) {
@@ -260,6 +257,20 @@ impl Index {
         }
         self.enter(key, Step::Confirming(found.seeder));
         self.ask(now, found, None, out);
+    }
+
+    /// Somebody may be about to prove that it has the file.
+    fn wait_or_give_up(&mut self, key: &Key, out: &mut Vec<Effect>) {
+        let (name, leecher) = key;
+        let mut asked = self.questions.keys();
+        let asked = asked.find(|(claimed, seeder)| claimed == name && seeder != leecher);
+        match asked.map(|(_, seeder)| *seeder) {
+            Some(seeder) => self.enter(key, Step::Confirming(seeder)),
+            None => out.push(Effect::Send {
+                to: *leecher,
+                message: Message::NotFound,
+            }),
+        }
     }
 
     fn send_to_seeder(&mut self, key: &Key, found: Listing, out: &mut Vec<Effect>) {

@@ -17,6 +17,8 @@ use crate::journal::{Journal, Over, Way};
 
 /// How long a connection may take to open, and a message to leave.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
+/// How long a message may take to be read on the other side.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the next bytes of a message may take.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
@@ -28,12 +30,21 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// Sends one message on a connection of its own, and waits until that is closed: who reads a
+    /// message closes the connection then.
+    pub(super) async fn send_until_closed(&self, to: SocketAddrV4, message: &Message<'_>) -> io::Result<()> {
+        let mut stream = self.send(to, message).await?;
+        // Some leave it open; the message is theirs all the same.
+        let _ = timeout(CLOSE_WITHIN, stream.read(&mut [0; 1])).await;
+        Ok(())
+    }
+
     /// Sends one message on a connection of its own.
-    pub(super) async fn send(&self, to: SocketAddrV4, message: &Message<'_>) -> io::Result<()> {
+    pub(super) async fn send(&self, to: SocketAddrV4, message: &Message<'_>) -> io::Result<TcpStream> {
         let sent = timeout(SEND_WITHIN, deliver(to, message)).await;
         let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match &sent {
-            Ok(()) => self.journal.message(Way::Sent, Over::Tcp, to.into(), message),
+            Ok(_) => self.journal.message(Way::Sent, Over::Tcp, to.into(), message),
             Err(error) => self
                 .journal
                 .note(format_args!("{to} does not take {message}: {error}")),
@@ -103,10 +114,11 @@ impl Link {
     }
 }
 
-async fn deliver(to: SocketAddrV4, message: &Message<'_>) -> io::Result<()> {
+async fn deliver(to: SocketAddrV4, message: &Message<'_>) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(to).await?;
     stream.write_all(&message.encode()).await?;
-    stream.shutdown().await
+    stream.shutdown().await?;
+    Ok(stream)
 }
 
 fn invalid(bad: BadMessage) -> io::Error {

@@ -35,7 +35,7 @@ pub struct Known {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Send a message on a connection of its own. If that fails, [`Peer::undelivered`] is told.
+    /// Send a message on a connection of its own, and tell [`Peer::delivered`] or [`Peer::undelivered`].
     Send {
         /// Where to.
         to: SocketAddrV4,
@@ -294,8 +294,14 @@ impl Peer {
         self.files.insert(name.clone(), known);
         let listing = listing(name, known, self.me);
         out.push(send(self.index, Message::Acknowledge(listing)));
-        if self.registering.remove(name).is_some() {
-            out.push(Effect::Registered(name.clone()));
+    }
+
+    /// A message was sent, and its receiver has closed the connection.
+    pub fn delivered(&mut self, message: &Message<'_>, out: &mut Vec<Effect>) {
+        if let Message::Acknowledge(listing) = message
+            && self.registering.remove(&listing.name).is_some()
+        {
+            out.push(Effect::Registered(listing.name.clone()));
         }
     }
 
@@ -320,7 +326,9 @@ impl Peer {
         out: &mut Vec<Effect>,
     ) {
         match message {
-            Message::Register(listing) if self.registering.remove(&listing.name).is_some() => {
+            Message::Register(listing) | Message::Acknowledge(listing)
+                if self.registering.remove(&listing.name).is_some() =>
+            {
                 out.push(Effect::Failed(listing.name.clone(), Failure::IndexDown));
             }
             Message::Request { name, .. } if to == self.index => {

@@ -8,6 +8,7 @@
 mod admission;
 mod commands;
 mod crashes;
+mod dialects;
 mod faults;
 mod many;
 mod sharing;

@@ -1,3 +1,5 @@
+//! PDUs held against bytes that were written by hand, and against anything else.
+
 use proptest::prelude::*;
 use skep_wire::hostile;
 
@@ -99,12 +101,16 @@ fn spaces_that_pad_are_cut_off() {
 #[test]
 fn a_download_may_have_the_content_in_front() {
     let content = named("lorem");
-    let pdu = Request::encode_content_first(&content);
-    assert_eq!(pdu, golden(b'D', &[(0, b"lorem")]));
-    assert_eq!(
-        Request::decode(&pdu),
-        Ok(Request::Download { peer: None, content })
-    );
+    let pdu = Request::encode_content_first(&named("Mai"), &content);
+    assert_eq!(pdu, golden(b'D', &[(0, b"lorem"), (10, b"Mai")]));
+    let alone = golden(b'D', &[(0, b"lorem")]);
+    for pdu in [pdu, alone, requests().pop().unwrap().1] {
+        let request = Request::decode(&pdu).unwrap();
+        assert!(
+            request.wants(&content) && !request.wants(&named("shrek")),
+            "{request}"
+        );
+    }
 }
 
 #[test]

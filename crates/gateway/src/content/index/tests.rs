@@ -1,3 +1,5 @@
+//! The index against the document's sections, and against those who misbehave.
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,3 +1,5 @@
+//! Messages held against bytes that were written by hand, and against anything else.
+
 use proptest::prelude::*;
 use skep_wire::hostile;
 

@@ -1,3 +1,5 @@
+//! The index against the document's table, and against seeders that lie, are down or flood it.
+
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::*;
@@ -120,8 +122,9 @@ fn a_seeder_is_listed_once_it_has_confirmed() {
         play.say(seeder, Message::Register(lorem(seeder))),
         [confirm(seeder)]
     );
-    assert_eq!(play.request(leecher), [not_found(leecher)], "not yet");
-    play.say(seeder, Message::Acknowledge(lorem(seeder)));
+    assert_eq!(play.request(leecher), [], "not yet");
+    let effects = play.say(seeder, Message::Acknowledge(lorem(seeder)));
+    assert_eq!(effects, [listed(seeder), found(leecher, seeder)]);
     assert_eq!(play.request(leecher), [found(leecher, seeder)]);
     assert_eq!(play.index.listings().collect::<Vec<_>>(), [lorem(seeder)]);
 }

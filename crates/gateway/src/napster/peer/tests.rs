@@ -1,3 +1,5 @@
+//! A peer in the middle of messages in the right and the wrong order.
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -122,8 +124,11 @@ fn a_registration_ends_when_the_index_has_asked_back() {
     assert_eq!(play.say(1, confirm()), [], "it is being hashed");
     out.clear();
     play.peer.hashed(&lorem(), Some(known()), &mut out);
-    let answer = send(at(1), Message::Acknowledge(listing));
-    assert_eq!(out, [answer, Effect::Registered(lorem())]);
+    let answer = Message::Acknowledge(listing);
+    assert_eq!(out, [send(at(1), answer.clone())]);
+    out.clear();
+    play.peer.delivered(&answer, &mut out);
+    assert_eq!(out, [Effect::Registered(lorem())]);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The tracker against the document's sections, and against those who misbehave.
+
 use super::*;
 
 fn name(text: &str) -> Name {

@@ -16,7 +16,13 @@ use super::{
     console::{Console, Next},
     done_listing, home, shared_dir, start_failed, start_log, unknown,
 };
-use crate::{exit::Exit, failure::Failure, globals::Globals, output::Output, runtime};
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    globals::Globals,
+    output::{Output, printable},
+    runtime,
+};
 
 const MENU: &str = "\
 Choose what to do:
@@ -132,14 +138,17 @@ async fn peer(args: PeerArgs, out: &Output) -> Result<Exit, Failure> {
     let mut person = Person {
         client,
         letter: None,
+        failed: false,
         out,
     };
-    let exit = console
-        .run(out, &stop, async |words| person.command(&words).await)
-        .await;
+    let does = async |words: Vec<String>| person.told(&words).await;
+    let exit = console.run(out, &stop, does).await;
     // Whoever ends the program leaves the network as `Q` does; an index that is gone keeps nobody here.
     let _ = tokio::time::timeout(LEAVE_WITHIN, person.client.quit()).await;
-    exit
+    match exit {
+        Ok(Exit::Done) if person.failed => Ok(Exit::Failed),
+        exit => exit,
+    }
 }
 
 /// Who types letters, and then names.
@@ -147,10 +156,27 @@ struct Person<'a> {
     client: Client,
     /// It waits for a name.
     letter: Option<String>,
+    /// The last command failed, and that was said.
+    failed: bool,
     out: &'a Output,
 }
 
 impl Person<'_> {
+    /// Does a command. As in the document's transcript, a person reads errors among the answers.
+    async fn told(&mut self, words: &[String]) -> Result<Next, Failure> {
+        let done = self.command(words).await;
+        self.failed = done.is_err();
+        match done {
+            Err(failure) if !self.out.json => {
+                self.out
+                    .line(format_args!("Error: {}", printable(&failure.body.message)));
+                self.out.note(&failure.body.hint);
+                Ok(Next::Command)
+            }
+            done => done,
+        }
+    }
+
     async fn command(&mut self, words: &[String]) -> Result<Next, Failure> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         if let Some(letter) = self.letter.take() {
@@ -248,8 +274,7 @@ impl Person<'_> {
                 self.out
                     .line(serde_json::json!({ "number": number, "name": name }));
             } else {
-                self.out
-                    .line(format_args!("    {number}: {}", crate::output::printable(name)));
+                self.out.line(format_args!("    {number}: {}", printable(name)));
             }
         }
         done_listing("O", self.out);
@@ -267,7 +292,7 @@ impl Person<'_> {
             };
             if !self.out.json {
                 self.out.line(format_args!(
-                    "Trying to download content from the following address:\n    Host: {}\n    Port: {}\n",
+                    "\nTrying to download content from the following address:\n    Host: {}\n    Port: {}\n",
                     at.ip(),
                     at.port()
                 ));

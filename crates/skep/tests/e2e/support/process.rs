@@ -1,9 +1,9 @@
 //! One process of `skep`: started, heard, and ended at the latest when it is dropped.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError, channel},
@@ -35,6 +35,7 @@ pub(crate) fn skep(home: &Path, words: &[&str]) -> Command {
 pub(crate) struct Process {
     what: String,
     child: Child,
+    stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     stdout: String,
     stderr: Arc<Mutex<String>>,
@@ -74,6 +75,7 @@ impl Process {
         });
         Self {
             what: format!("{:?}", command.get_args().skip(2).collect::<Vec<_>>()),
+            stdin: child.stdin.take(),
             child,
             lines,
             stdout: String::new(),
@@ -82,23 +84,44 @@ impl Process {
         }
     }
 
+    /// Says a line to it, if it was started with a pipe as its standard input.
+    pub(crate) fn tell(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("it listens");
+        writeln!(stdin, "{line}").unwrap();
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        self.line_before(Instant::now() + PATIENCE)
+    }
+
+    fn line_before(&mut self, deadline: Instant) -> String {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(left) {
+            Ok(line) => {
+                self.stdout += &(line.clone() + "\n");
+                line
+            }
+            Err(RecvTimeoutError::Timeout) => panic!("{} says nothing more: {self:?}", self.what),
+            Err(RecvTimeoutError::Disconnected) => panic!("{} ended too early: {self:?}", self.what),
+        }
+    }
+
     /// The next event that is wanted; the others are passed over.
     pub(crate) fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.stdout += &(line.clone() + "\n");
-                    let event: Value = serde_json::from_str(&line).unwrap_or_default();
-                    if wanted(&event) {
-                        return event;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => panic!("{} says nothing more: {self:?}", self.what),
-                Err(RecvTimeoutError::Disconnected) => panic!("{} ended too early: {self:?}", self.what),
+            let line = self.line_before(deadline);
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            if wanted(&event) {
+                return event;
             }
         }
+    }
+
+    /// What it has said on its error stream so far.
+    pub(crate) fn errors(&self) -> String {
+        self.stderr.lock().unwrap().clone()
     }
 
     /// The `ready` event.
