@@ -147,6 +147,11 @@ pub trait File: Send + Sync {
     fn read_now_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         self.read_at(offset, out)
     }
+    /// Whether these bytes, within the file, are known to be zeros without reading them: a hole in a
+    /// sparse file. No says nothing.
+    fn is_hole(&self, _offset: u64, _bytes: u64) -> bool {
+        false
+    }
     /// Says that these bytes will be read soon: the system may fetch them from the disk meanwhile.
     fn will_read(&self, _offset: u64, _bytes: u64) {}
     /// Writes all of `bytes` at `offset`.

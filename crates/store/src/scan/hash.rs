@@ -137,6 +137,15 @@ fn hash_file(
     Ok(Err(SkipReason::Changing))
 }
 
+/// Reads a chunk, but not what is a hole in a sparse file: the system would make room for its zeros.
+fn read(file: &dyn File, at: u64, out: &mut [u8]) -> io::Result<()> {
+    if file.is_hole(at, out.len() as u64) {
+        out.fill(0);
+        return Ok(());
+    }
+    file.read_exact_at(at, out)
+}
+
 /// None if it changed meanwhile.
 fn hash_once(
     place: &Place,
@@ -162,7 +171,7 @@ fn hash_bytes(
     buffer: &mut Vec<u8>,
 ) -> Result<Blob, ReadError> {
     if page_count(size) > 0 {
-        let outline = hash_chunks::<ReadError>(size, hashing, |at, out| Ok(file.read_exact_at(at, out)?))?;
+        let outline = hash_chunks::<ReadError>(size, hashing, |at, out| Ok(read(file, at, out)?))?;
         return Ok(Blob {
             id: outline.root(),
             outline: Some(Box::new(outline)),

@@ -30,7 +30,7 @@ pub trait Ground {
 macro_rules! disk_conformance {
     ($ground:path) => {
         $crate::disk_conformance! { @ $ground:
-            creating reading writing not_waiting reserving links_as_files links_as_folders links_themselves
+            creating reading writing not_waiting holes reserving links_as_files links_as_folders links_themselves
             no_way_up moving moving_onto_itself moving_nonsense folders listing locking
             executable_and_stamps pipes open_files_outlive_their_names folders_named_by_the_user
         }
@@ -163,6 +163,24 @@ pub fn not_waiting(ground: &impl Ground) {
     let read_only = dir.open(&path("f"), Open::Read).unwrap();
     assert!(read_only.write_through_at(0, b"x").is_err());
     assert!(read_only.read_exact_now_at(299_999, &mut out).is_err());
+}
+
+/// What is called a hole is zeros; what was written never is one.
+pub fn holes(ground: &impl Ground) {
+    const PIECE: usize = 1 << 16;
+    let dir = root(ground);
+    let file = dir.open(&path("f"), Open::CreateNew).unwrap();
+    file.set_len(16 * PIECE as u64).unwrap();
+    file.write_at(5 * PIECE as u64 + 7, b"x").unwrap();
+    file.reserve(16 * PIECE as u64).unwrap();
+    file.write_at(9 * PIECE as u64, &[0; 9]).unwrap();
+    for at in 0..16 {
+        let mut bytes = [1; PIECE];
+        file.read_exact_at((at * PIECE) as u64, &mut bytes).unwrap();
+        let is_hole = file.is_hole((at * PIECE) as u64, PIECE as u64);
+        assert!(!is_hole || bytes == [0; PIECE], "piece {at}");
+        assert!(!(is_hole && at == 5));
+    }
 }
 
 /// Reserving changes no length and no byte.

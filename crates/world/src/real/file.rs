@@ -32,6 +32,20 @@ impl crate::File for File {
     }
 
     #[cfg(target_os = "linux")]
+    fn is_hole(&self, offset: u64, bytes: u64) -> bool {
+        use rustix::{
+            fs::{SeekFrom, seek},
+            io::Errno,
+        };
+
+        // Moves the cursor, which nobody uses.
+        match seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(next) => next >= offset.saturating_add(bytes),
+            Err(error) => error == Errno::NXIO,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
     fn will_read(&self, offset: u64, bytes: u64) {
         // Without the advice it is slower, and nothing else.
         let _ = rustix::fs::fadvise(
