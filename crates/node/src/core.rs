@@ -28,6 +28,7 @@ use crate::{
     session::Session,
     shelf::Shelf,
     trust::Trust,
+    uplink::Uplink,
 };
 
 /// One running peer, seen from inside.
@@ -49,7 +50,10 @@ pub(crate) struct Core {
     pub(crate) up: RateLimit,
     pub(crate) down: RateLimit,
     pub(crate) buffers: Buffers,
+    /// Who is served next.
+    pub(crate) uplink: Arc<Uplink>,
     pub(crate) served_bytes: AtomicU64,
+    pub(crate) received_bytes: AtomicU64,
     /// Everything that runs in the background belongs to this and ends with `cancel`.
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
@@ -115,6 +119,12 @@ impl Core {
 
     pub(crate) fn count_served(&self, bytes: u64) {
         self.served_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// `bytes` came from `peer` and were what they should be: it is served the better for it.
+    pub(crate) fn count_received(&self, peer: PeerId, bytes: u64) {
+        self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.uplink.received(peer, bytes);
     }
 
     /// Runs `job` in the background until it ends or the peer stops.

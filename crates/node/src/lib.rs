@@ -27,6 +27,7 @@ mod serve;
 pub mod session;
 mod shelf;
 pub mod trust;
+mod uplink;
 mod watch;
 
 pub use config::Config;

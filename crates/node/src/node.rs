@@ -29,7 +29,7 @@ use crate::{
     catalog::{Catalog, CatalogError, Entry, Membership},
     config::Config,
     core::Core,
-    fetch::{self, Downloads, GetError, Getting, Stream},
+    fetch::{self, Downloads, GetError, Getting, Stream, Watcher},
     holdings,
     home::{Home, HomeError, name},
     join::{self, JoinError, Newcomer},
@@ -42,6 +42,7 @@ use crate::{
     session::{self, Session, SessionError},
     shelf::Shelf,
     trust::Trust,
+    uplink::Uplink,
     watch as folders,
 };
 
@@ -241,9 +242,9 @@ impl Node {
         fetch::pause(&self.core, download).await
     }
 
-    /// Lets a download stand still if nobody waits for it any more.
-    pub async fn unwatched(&self, number: u64) {
-        fetch::unwatched(&self.core, number).await;
+    /// Lets a download stand still if nobody waits for it any more, and nobody has said otherwise.
+    pub async fn unwatched(&self, watcher: Watcher) {
+        fetch::unwatched(&self.core, watcher).await;
     }
 
     /// Lets downloads go on.
@@ -386,6 +387,8 @@ impl Node {
             shares: publish::names(&state).count(),
             holdings: state.held.len(),
             served: core.served_bytes.load(Ordering::Relaxed),
+            received: core.received_bytes.load(Ordering::Relaxed),
+            links: core.links.count(),
             uptime_seconds: core.mono().saturating_sub(core.started).as_secs(),
             transfers: core.downloads.lines(),
         }
@@ -540,6 +543,7 @@ async fn assemble(
         up: RateLimit::new(world.clock.clone(), up),
         down: RateLimit::new(world.clock.clone(), down),
         shelf: Shelf::new(world.clock.clone()),
+        uplink: Arc::new(Uplink::new(world.clock.clone())),
         world,
         config,
         home,
@@ -555,6 +559,7 @@ async fn assemble(
         downloads: Downloads::default(),
         buffers: Buffers::default(),
         served_bytes: 0.into(),
+        received_bytes: 0.into(),
         tasks: TaskTracker::new(),
         cancel: CancellationToken::new(),
         started,

@@ -3,7 +3,7 @@
 //! Every request names a content; who may not read it is told that it is not here. Bytes are read
 //! from disk only when the asker has room for them, and a file that has changed is withdrawn.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use skep_net::{Inbox, Incoming, Link, Responder};
@@ -15,7 +15,7 @@ use skep_wire::{
         Done, Have, HaveMore, Message, NewRevocations, OutlinePage, Ping, Read, Reason, WantHave, WantOutline,
     },
 };
-use tokio::{sync::broadcast::error::RecvError, task::JoinSet};
+use tokio::{sync::broadcast::error::RecvError, task::JoinSet, time};
 
 use crate::{
     core::Core,
@@ -25,6 +25,8 @@ use crate::{
 
 /// Requests of one link that are worked on at the same time; more wait in the link.
 const AT_ONCE: usize = 32;
+/// Who takes its bytes so slowly does not keep others from being served.
+const SLOT_PATIENCE: Duration = Duration::from_millis(500);
 /// The most chunk numbers in one have-update.
 const HAVE_MORE: usize = 4096;
 
@@ -116,11 +118,20 @@ async fn read(core: Arc<Core>, reader: PeerId, request: Read, mut responder: Res
         let _ = responder.segments(Bytes::new(), true);
         return;
     }
+    let mut slot = core.uplink.slot(reader, left).await;
+    if slot.is_none() {
+        return responder.refuse(Reason::Busy, "too many requests wait").await;
+    }
     while left > 0 {
         let want = usize::try_from(left).expect("at most a chunk");
-        let Ok(room) = responder.credit(want).await else {
-            return;
+        let room = match time::timeout(SLOT_PATIENCE, responder.credit(want)).await {
+            Ok(room) => room,
+            Err(_) => {
+                slot.take();
+                responder.credit(want).await
+            }
         };
+        let Ok(room) = room else { return };
         let now = whole_units(room, want);
         item.up.pass(now as u64).await;
         core.up.pass(now as u64).await;
@@ -281,9 +292,6 @@ async fn have(core: Arc<Core>, link: Link, incoming: Incoming) {
     let Body::Growing(partial) = &item.body else {
         return;
     };
-    if let Ok(grant) = core.trust.admit(core.unix_s(), link.peer(), link.hello()) {
-        core.downloads.met(link.peer(), &grant.name, request.content);
-    }
     let partial = Arc::downgrade(partial);
     drop((item, core));
     while !matches!(grown.recv().await, Err(RecvError::Closed)) {
@@ -301,6 +309,6 @@ async fn have(core: Arc<Core>, link: Link, incoming: Incoming) {
             }
         }
         told = now;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        time::sleep(Duration::from_millis(100)).await;
     }
 }

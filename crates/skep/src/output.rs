@@ -76,9 +76,6 @@ impl Output {
         for item in rows {
             table.add_row(row(item).into_iter().map(|cell| printable(&cell)));
         }
-        if let Some(first) = table.column_mut(0) {
-            first.set_padding((0, 1));
-        }
         for line in table.to_string().lines() {
             self.line(line.trim_end());
         }

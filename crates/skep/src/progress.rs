@@ -69,10 +69,7 @@ impl Shown {
         let what = &self.what;
         let bar = self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::new(0);
-            let template = match progress.total {
-                0 => "{prefix} {spinner} {binary_bytes} {msg}",
-                _ => "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes} {msg}",
-            };
+            let template = "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes} {msg}";
             let style = ProgressStyle::with_template(template).expect("the template is right");
             bar.set_style(style.progress_chars("=> "));
             bar.set_prefix(what.clone());
@@ -84,11 +81,9 @@ impl Shown {
     }
 
     fn line(&self, progress: &Progress) -> String {
-        let mut done = output::bytes(progress.bytes);
-        if progress.total > 0 {
-            done += &format!(" of {}", output::bytes(progress.total));
-        }
-        format!("{}: {done}, {}", self.what, details(progress))
+        let done = output::bytes(progress.bytes);
+        let total = output::bytes(progress.total);
+        format!("{}: {done} of {total}, {}", self.what, details(progress))
     }
 }
 
@@ -116,12 +111,12 @@ pub(crate) fn share(peer: &PeerShare) -> String {
     )
 }
 
-/// Rate, time left (where it is known how much there is), and the number of peers.
+/// Rate, time left, and the number of peers.
 fn details(progress: &Progress) -> String {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let mut text = format!("{} {}", progress.state, output::rate(progress.rate as f64));
-    let left = progress.total.checked_sub(progress.bytes);
-    if let Some(seconds) = left.and_then(|left| left.checked_div(progress.rate)) {
+    let left = progress.total.saturating_sub(progress.bytes);
+    if let Some(seconds) = left.checked_div(progress.rate) {
         text += &format!(
             ", {} left",
             indicatif::HumanDuration(Duration::from_secs(seconds))

@@ -6,6 +6,7 @@
 mod blobs;
 mod error;
 mod guard;
+mod metrics;
 mod transfers;
 pub mod types;
 
@@ -143,6 +144,7 @@ fn router(api: Api) -> Router {
         .route("/v1/unshare", post(unshare))
         .merge(transfers::routes())
         .route("/v1/blobs/{*what}", get(blobs::read))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/messages", get(messages))
         .route("/v1/leave", post(leave))
         .route("/v1/stop", post(stop))

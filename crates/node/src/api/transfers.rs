@@ -12,7 +12,7 @@ use super::{
     Api, stream,
     types::{ErrorBody, GetRequest, LimitRequest, Which},
 };
-use crate::Node;
+use crate::{Node, fetch::Watcher};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -27,7 +27,7 @@ pub(super) fn routes() -> Router<Api> {
 /// Pauses a download whose watcher has gone away; not if the peer stops, or if it is over.
 struct PauseWhenDropped {
     node: Node,
-    number: u64,
+    watcher: Watcher,
     stop: CancellationToken,
 }
 
@@ -36,8 +36,8 @@ impl Drop for PauseWhenDropped {
         if self.stop.is_cancelled() {
             return;
         }
-        let (node, number) = (self.node.clone(), self.number);
-        tokio::spawn(async move { node.unwatched(number).await });
+        let (node, watcher) = (self.node.clone(), self.watcher);
+        tokio::spawn(async move { node.unwatched(watcher).await });
     }
 }
 
@@ -46,7 +46,7 @@ async fn download(State(api): State<Api>, Json(request): Json<GetRequest>) -> Re
     let told = getting.progress();
     let watcher = PauseWhenDropped {
         node: api.node,
-        number: getting.number(),
+        watcher: getting.watcher(),
         stop: api.stop.clone(),
     };
     let work = async move {

@@ -285,6 +285,12 @@ pub struct Status {
     pub holdings: usize,
     /// Bytes served to others since it started.
     pub served: u64,
+    /// Bytes that came from others since it started, and verified.
+    #[serde(default)]
+    pub received: u64,
+    /// Connections to other peers.
+    #[serde(default)]
+    pub links: usize,
     /// Seconds since it started.
     pub uptime_seconds: u64,
     /// What is being downloaded.

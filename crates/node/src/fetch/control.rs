@@ -49,7 +49,7 @@ pub(crate) enum Doing {
 
 impl Doing {
     /// For people and scripts.
-    pub(crate) fn words(self) -> &'static str {
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
             Self::Downloading => "downloading",
@@ -61,6 +61,17 @@ impl Doing {
         }
     }
 }
+
+/// What a download can be doing, in words.
+pub(crate) const STATES: [&str; 7] = [
+    Doing::Preparing.words(),
+    Doing::Downloading.words(),
+    Doing::Paused.words(),
+    Doing::WaitingForSpace.words(),
+    Doing::WaitingForHolders.words(),
+    Doing::Failed.words(),
+    Doing::Done.words(),
+];
 
 /// The strings of one download.
 pub(crate) struct Control {

@@ -5,17 +5,20 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use skep_store::Partial;
 use skep_wire::{
-    BlobId, PeerId, PeerName, RelPath,
-    message::{HaveMore, Holder},
+    BlobId, PeerId, RelPath,
+    message::HaveMore,
     record::{Content, ShareRecord},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -30,16 +33,12 @@ use crate::{
     core::Core,
 };
 
-/// Parts whose announcement waits for an answer: the coordinator has room for not many of those.
-const ANNOUNCING: usize = 8;
 /// Finished downloads that nobody has asked about, kept for who does.
 const UNCLAIMED: usize = 64;
 
 /// Every download of this peer.
-pub(crate) struct Downloads {
-    list: Mutex<List>,
-    announcing: Arc<Semaphore>,
-}
+#[derive(Default)]
+pub(crate) struct Downloads(Mutex<List>);
 
 #[derive(Default)]
 struct List {
@@ -72,6 +71,8 @@ pub(crate) struct Download {
     begun: Mutex<Duration>,
     live: Mutex<Live>,
     kept: tokio::sync::Mutex<Kept>,
+    /// How often somebody said what is to become of it.
+    commands: AtomicU64,
     /// Cancelled when it is off the list.
     pub(crate) gone: CancellationToken,
 }
@@ -179,50 +180,21 @@ impl Downloads {
 
     /// A holder says that it has more chunks.
     pub(crate) fn have_more(&self, peer: PeerId, more: &HaveMore) {
-        self.tell(more.content, || News::HaveMore {
-            peer,
-            chunks: more.chunks.clone(),
-        });
-    }
-
-    /// A peer asks what is here of something that is being downloaded: it downloads the same.
-    pub(crate) fn met(&self, peer: PeerId, name: &PeerName, content: BlobId) {
-        self.tell(content, || News::Met {
-            holder: Holder {
-                peer,
-                name: name.clone(),
-                address: None,
-                complete: false,
-            },
-        });
-    }
-
-    /// Places for announcements of parts.
-    pub(crate) fn announcing(&self) -> Arc<Semaphore> {
-        self.announcing.clone()
-    }
-
-    fn tell(&self, content: BlobId, news: impl Fn() -> News) {
-        let of_it = |download: &&Arc<Download>| download.origin() == content;
+        let of_it = |download: &&Arc<Download>| download.origin() == more.content;
         for download in self.list().all.values().filter(of_it) {
+            let news = News::HaveMore {
+                peer,
+                chunks: more.chunks.clone(),
+            };
             if let Some(to) = &download.live().news {
                 // A full queue loses a hint, nothing else.
-                let _ = to.try_send(news());
+                let _ = to.try_send(news);
             }
         }
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for Downloads {
-    fn default() -> Self {
-        Self {
-            list: Mutex::default(),
-            announcing: Arc::new(Semaphore::new(ANNOUNCING)),
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -235,6 +207,7 @@ impl Download {
             begun: Mutex::new(begun),
             live: Mutex::default(),
             kept: tokio::sync::Mutex::new(Kept::No),
+            commands: AtomicU64::new(0),
             gone: CancellationToken::new(),
         }
     }
@@ -317,6 +290,16 @@ impl Download {
             down_limit: self.control.down.rate(),
             progress,
         }
+    }
+
+    /// Somebody says what is to become of it.
+    pub(crate) fn command(&self) {
+        self.commands.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often somebody said what is to become of it.
+    pub(crate) fn commands(&self) -> u64 {
+        self.commands.load(Ordering::Relaxed)
     }
 
     /// Lets it go on. Blames of the past are forgotten.

@@ -24,6 +24,14 @@ pub struct Getting {
     download: Arc<Download>,
     outcome: watch::Receiver<Option<Outcome>>,
     stop: CancellationToken,
+    commands: u64,
+}
+
+/// One who waited for a download, and what had been commanded when they began to.
+#[derive(Debug, Clone, Copy)]
+pub struct Watcher {
+    number: u64,
+    commands: u64,
 }
 
 impl Getting {
@@ -31,6 +39,7 @@ impl Getting {
         Self {
             outcome: download.control.watch(),
             stop: core.cancel.clone(),
+            commands: download.commands(),
             download,
         }
     }
@@ -41,10 +50,13 @@ impl Getting {
         self.download.control.follow()
     }
 
-    /// Its number among the peer's downloads.
+    /// Who waits here, for [`crate::Node::unwatched`].
     #[must_use]
-    pub fn number(&self) -> u64 {
-        self.download.number
+    pub fn watcher(&self) -> Watcher {
+        Watcher {
+            number: self.download.number,
+            commands: self.commands,
+        }
     }
 
     /// Waits for its end.
@@ -139,18 +151,21 @@ pub(crate) fn restore(core: &Arc<Core>) {
 pub(crate) async fn pause(core: &Core, word: Option<&str>) -> Result<Vec<TransferLine>, GetError> {
     let chosen = chosen(core, word)?;
     for download in &chosen {
+        download.command();
         download.pause();
         download.keep(core).await?;
     }
     Ok(lines(&chosen))
 }
 
-/// Lets a download stand still that nobody waits for any more.
-pub(crate) async fn unwatched(core: &Core, number: u64) {
-    let Some(download) = core.downloads.numbered(number) else {
+/// Lets a download stand still that nobody waits for any more, unless somebody has said since what is
+/// to become of it.
+pub(crate) async fn unwatched(core: &Core, watcher: Watcher) {
+    let Some(download) = core.downloads.numbered(watcher.number) else {
         return;
     };
-    if download.control.is_watched() || !download.is_running() {
+    let commanded = download.commands() != watcher.commands;
+    if commanded || download.control.is_watched() || !download.is_running() {
         return;
     }
     download.pause();
@@ -167,6 +182,7 @@ pub(crate) async fn resume(core: &Core, word: Option<&str>) -> Result<Vec<Transf
     let mut chosen = chosen(core, word)?;
     chosen.retain(|download| !download.is_done());
     for download in &chosen {
+        download.command();
         download.run();
         download.keep(core).await?;
     }

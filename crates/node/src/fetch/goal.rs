@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::BytesMut;
-use skep_engine::swarm::Failure;
+use skep_engine::swarm::{Failure, Have};
 use skep_net::{AskError, Link};
 use skep_store::{Hashing, Partial, Place, partial::Opened, partial::PartialError};
 use skep_wire::{
@@ -110,6 +110,14 @@ impl Goal {
             bytes.extend_from_slice(&wanted[..wanted.len().min(stretch.len as usize)]);
         }
         Ok(bytes)
+    }
+
+    /// What a holder has of this that has so much of the origin.
+    pub(crate) fn have(&self, origin: Have) -> Have {
+        match (&self.part, origin) {
+            (Some(part), Have::Some(chunks)) => Have::Some(part.chunks_of(&chunks)),
+            (_, have) => have,
+        }
     }
 
     /// The request for units of a chunk of the origin.

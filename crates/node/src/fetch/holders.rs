@@ -35,10 +35,8 @@ pub(crate) async fn search(
         Vec::new()
     });
     let wanted = |holder: &Holder| {
-        // Whoever has only some of the whole counts its chunks otherwise than a part's.
-        let usable = holder.complete || goal.record.is_some();
         let wanted = only.is_none_or(|peer| peer == holder.peer);
-        usable && wanted && holder.peer != me && !known.contains(&holder.peer)
+        wanted && holder.peer != me && !known.contains(&holder.peer)
     };
     let mut connecting = JoinSet::new();
     for holder in holders.into_iter().filter(wanted) {
@@ -57,8 +55,7 @@ pub(crate) async fn search(
     News::Searched { found }
 }
 
-/// Connects to a holder and finds out what it has and how far it is.
-pub(crate) async fn connect(core: Arc<Core>, goal: Arc<Goal>, holder: Holder) -> News {
+async fn connect(core: Arc<Core>, goal: Arc<Goal>, holder: Holder) -> News {
     match try_connect(&core, &goal, &holder).await {
         Ok((link, have)) => {
             let round_trip = link.ping().await.ok();

@@ -42,10 +42,6 @@ pub(crate) enum News {
     NoHolder { holder: Holder, why: String },
     /// The search for holders is over.
     Searched { found: usize },
-    /// A peer that downloads the same has found this one.
-    Met { holder: Holder },
-    /// The coordinator has asked about this chunk.
-    Asked { chunk: u64 },
     /// A holder has more.
     HaveMore { peer: PeerId, chunks: Vec<u64> },
     /// All bytes of a chunk have come.
@@ -242,6 +238,7 @@ impl Job {
         chunk: u64,
         bytes: BytesMut,
     ) -> News {
+        let core = self.core.clone();
         let work = move || {
             let expected = match partial.expected(chunk) {
                 Ok(expected) => expected,
@@ -250,10 +247,11 @@ impl Job {
             match VerifiedChunk::verify(expected, bytes) {
                 Err(_) => News::Bad { peer, chunk },
                 Ok(verified) => match partial.put(&verified) {
-                    Ok(_) => News::Stored {
-                        chunk,
-                        bytes: verified.into_bytes(),
-                    },
+                    Ok(_) => {
+                        let bytes = verified.into_bytes();
+                        core.count_received(peer, bytes.len() as u64);
+                        News::Stored { chunk, bytes }
+                    }
                     Err(error) => News::NotStored { chunk, error },
                 },
             }

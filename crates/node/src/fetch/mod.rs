@@ -17,7 +17,6 @@ mod getting;
 mod goal;
 mod holders;
 mod job;
-mod offer;
 mod part;
 mod reader;
 mod resolve;
@@ -28,6 +27,10 @@ pub(crate) mod stream;
 mod supervise;
 mod target;
 
-pub(crate) use self::downloads::Downloads;
 pub(crate) use self::getting::{begin, cancel, pause, restore, resume, set_down_rate, unwatched};
-pub use self::{error::GetError, getting::Getting, stream::Stream};
+pub(crate) use self::{control::STATES, downloads::Downloads};
+pub use self::{
+    error::GetError,
+    getting::{Getting, Watcher},
+    stream::Stream,
+};

@@ -3,6 +3,7 @@
 //! A part is a content of its own, a file or a folder with a manifest made here, whose chunks are
 //! numbered anew. It is read from holders of the whole, whose numbering is another. No I/O.
 
+use roaring::RoaringTreemap;
 use skep_wire::{
     BlobId, CHUNK_BYTES, Layout, Manifest, RelPath, UNIT_BYTES,
     layout::Extent,
@@ -132,6 +133,12 @@ impl Part {
         };
         let extent = self.whole.extent(stretch.chunk)?;
         matches!(extent, Extent::Piece { .. }).then_some(stretch.chunk)
+    }
+
+    /// The chunks of the part that somebody has who has these of the whole.
+    pub(crate) fn chunks_of(&self, whole: &RoaringTreemap) -> RoaringTreemap {
+        let has = |chunk: &u64| self.stretches(*chunk).iter().all(|s| whole.contains(s.chunk));
+        (0..self.layout.chunks()).filter(has).collect()
     }
 
     /// What a chunk of the part consists of, in order.
@@ -286,6 +293,17 @@ mod tests {
         for nothing in ["b", "d/b", "a/b", "dd"] {
             assert!(part(nothing).is_none(), "{nothing}");
         }
+    }
+
+    #[test]
+    fn who_has_some_of_the_whole_has_some_of_the_part() {
+        let part = part("d").unwrap();
+        let has =
+            |whole: &[u64]| -> Vec<u64> { part.chunks_of(&whole.iter().copied().collect()).iter().collect() };
+        assert!(has(&[]).is_empty());
+        assert_eq!(has(&[0, 3]), [0, 3]);
+        assert_eq!(has(&[1, 2]), [1, 2]);
+        assert_eq!(has(&[0, 1, 2, 3, 4]), [0, 1, 2, 3, 4]);
     }
 
     #[test]

@@ -229,6 +229,7 @@ impl Reader {
             } => {
                 self.links.insert(holder.peer, link);
                 self.names.insert(holder.peer, holder.name.to_string());
+                let have = self.file.goal.have(have);
                 self.swarm.handle_holder(now, holder.peer, have);
                 if let Some(round_trip) = round_trip {
                     self.swarm.handle_latency(now, holder.peer, round_trip);
@@ -258,6 +259,7 @@ impl Reader {
             Came::Good(bytes) => {
                 let taken = self.swarm.handle_received(now, peer, chunk, bytes.len() as u64);
                 if taken == Received::Store {
+                    self.file.core.count_received(peer, bytes.len() as u64);
                     self.swarm.handle_stored(now, chunk);
                     self.ready.insert(chunk, bytes);
                 }

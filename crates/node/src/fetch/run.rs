@@ -3,6 +3,8 @@
 //! The scheduler is `skep_engine::swarm`; nothing is decided here. Bytes go from a holder's link to
 //! the blocking pool, where they are verified and written, and never through this task.
 
+mod view;
+
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -13,9 +15,8 @@ use std::{
     time::Duration,
 };
 
-use skep_engine::swarm::{
-    Action, Config, Failure, Have, HolderStats, Outcome, Reason, Received, Sizes, Swarm,
-};
+use roaring::RoaringTreemap;
+use skep_engine::swarm::{Action, Config, Failure, Have, Outcome, Received, Sizes, Swarm};
 use skep_net::Link;
 use skep_store::{Partial, partial::PartialError};
 use skep_wire::{PeerId, message::Holder, record::ContentKind};
@@ -30,16 +31,17 @@ use super::{
     error::GetError,
     holders,
     job::{Body, Job, News},
-    offer::Offer,
     reuse, space,
 };
-use crate::api::types::{PeerShare, Progress};
+use crate::{announce, api::types::PeerShare, holdings, shelf};
 
 /// How often progress is told and looked at.
 const TICK: Duration = Duration::from_millis(200);
 /// Bytes that are stored before they are made durable along the way: a sync competes with the
 /// download for disk and processor, but a system that is full of unwritten bytes stalls everybody.
 const FLUSH_BYTES: u64 = 2 << 30;
+/// How often in the course of a download the coordinator is told that a part is here.
+const TELLINGS: u64 = 8;
 /// The shortest and the longest time that a full disk is left alone before the next try.
 const FULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -87,6 +89,8 @@ pub(crate) async fn run(
 struct Connected {
     holder: Holder,
     link: Link,
+    /// What it has of the origin, if that is not everything.
+    origin: RoaringTreemap,
 }
 
 /// A chunk that is under way.
@@ -112,8 +116,10 @@ struct Pump<'a> {
     unusable: BTreeMap<PeerId, String>,
     /// Bytes stored since the last flush began; none while one is running.
     unflushed: Option<u64>,
-    /// Nothing before there is something to offer.
-    offer: Option<Offer>,
+    /// On the shelf once there is something to offer.
+    offered: Option<Arc<shelf::Item>>,
+    /// Chunks stored since the coordinator was last told that a part is here.
+    untold_chunks: u64,
     /// The disk is full: nothing is asked for.
     full: bool,
     full_pause: Duration,
@@ -141,7 +147,8 @@ impl<'a> Pump<'a> {
             names: BTreeMap::new(),
             unusable: BTreeMap::new(),
             unflushed: Some(0),
-            offer: None,
+            offered: None,
+            untold_chunks: 0,
             full: false,
             full_pause: FULL_PAUSE.0,
             moved: Moved::default(),
@@ -248,11 +255,7 @@ impl<'a> Pump<'a> {
         let len = usize::try_from(len).expect("at most 1 MiB");
         let fetch = self.job.clone().fetch(
             self.partial.clone(),
-            self.job
-                .core
-                .links
-                .next_bulk(&peer)
-                .unwrap_or_else(|| connected.link.clone()),
+            connected.link.clone(),
             chunk,
             len,
             arrived.clone(),
@@ -277,14 +280,7 @@ impl<'a> Pump<'a> {
                 have,
                 round_trip,
             } => {
-                let peer = holder.peer;
-                self.names.insert(peer, holder.name.to_string());
-                self.swarm.handle_holder(now, peer, have);
-                if let Some(round_trip) = round_trip {
-                    self.swarm.handle_latency(now, peer, round_trip);
-                    self.widen(holder.clone(), round_trip);
-                }
-                self.connected.insert(peer, Connected { holder, link });
+                self.found(now, holder, link, have, round_trip);
             }
             News::NoHolder { holder, why } => {
                 tracing::debug!("{} is of no use: {why}", holder.name);
@@ -299,11 +295,10 @@ impl<'a> Pump<'a> {
                     self.connected.clear();
                 }
             }
-            News::Asked { chunk } => self
-                .swarm
-                .handle_priority(std::slice::from_ref(&(chunk..chunk + 1))),
-            News::Met { holder } => self.met(holder),
-            News::HaveMore { peer, chunks } => self.swarm.handle_have_more(now, peer, &chunks),
+            News::HaveMore { peer, chunks } => {
+                let chunks = self.have_more(peer, chunks);
+                self.swarm.handle_have_more(now, peer, &chunks);
+            }
             News::Received { peer, chunk, bytes } => self.received(now, peer, chunk, bytes),
             News::Failed {
                 peer,
@@ -311,7 +306,13 @@ impl<'a> Pump<'a> {
                 failure,
                 gone,
             } => self.failed(now, peer, chunk, failure, gone),
-            News::Stored { chunk, bytes } => self.stored(now, chunk, bytes),
+            News::Stored { chunk, bytes } => {
+                self.swarm.handle_stored(now, chunk);
+                self.full_pause = FULL_PAUSE.0;
+                self.flush(bytes.len() as u64);
+                self.job.give_back(bytes);
+                self.offer();
+            }
             News::Flushed { result } => {
                 result.map_err(|error| self.job.error(error))?;
                 self.unflushed = Some(0);
@@ -339,15 +340,28 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    fn stored(&mut self, now: Duration, chunk: u64, bytes: bytes::BytesMut) {
-        self.swarm.handle_stored(now, chunk);
-        self.full_pause = FULL_PAUSE.0;
-        self.flush(bytes.len() as u64);
-        self.job.give_back(bytes);
-        match &mut self.offer {
-            Some(offer) => offer.grown(),
-            None => self.offer = Offer::begin(self.job, self.partial, &self.news),
+    fn found(&mut self, now: Duration, holder: Holder, link: Link, have: Have, round_trip: Option<Duration>) {
+        let peer = holder.peer;
+        self.names.insert(peer, holder.name.to_string());
+        let origin = match &have {
+            Have::Some(chunks) => chunks.clone(),
+            Have::Complete => RoaringTreemap::new(),
+        };
+        let connected = Connected { holder, link, origin };
+        self.connected.insert(peer, connected);
+        self.swarm.handle_holder(now, peer, self.job.goal.have(have));
+        if let Some(round_trip) = round_trip {
+            self.swarm.handle_latency(now, peer, round_trip);
         }
+    }
+
+    /// What a holder has by now that has these chunks more of the origin.
+    fn have_more(&mut self, peer: PeerId, chunks: Vec<u64>) -> Vec<u64> {
+        let (Some(part), Some(connected)) = (&self.job.goal.part, self.connected.get_mut(&peer)) else {
+            return chunks;
+        };
+        connected.origin.extend(chunks);
+        part.chunks_of(&connected.origin).iter().collect()
     }
 
     fn received(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: bytes::BytesMut) {
@@ -375,7 +389,6 @@ impl<'a> Pump<'a> {
             self.moved.fetched += under_way.arrived.load(Ordering::Relaxed);
         }
         self.swarm.handle_failed(now, peer, chunk, failure);
-        let gone = gone && self.job.core.links.bulk(&peer) == 0;
         if gone && self.connected.remove(&peer).is_some() {
             self.swarm.handle_gone(now, peer);
         }
@@ -417,108 +430,54 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn widen(&self, holder: Holder, round_trip: Duration) {
-        let core = self.job.core.clone();
-        self.job
-            .core
-            .spawn(async move { core.links.widen(&core, &holder, round_trip).await });
-    }
-
-    /// A peer that downloads the same has found this one: it is found in return.
-    fn met(&mut self, holder: Holder) {
-        let wanted = self.only.is_none_or(|peer| peer == holder.peer);
-        if wanted && !self.connected.contains_key(&holder.peer) {
-            let (core, goal) = (self.job.core.clone(), self.job.goal.clone());
-            self.tasks.spawn(holders::connect(core, goal, holder));
-        }
-    }
-
-    /// Tells the scheduler and the watcher how far it is.
-    fn look(&mut self) {
-        let now = self.job.core.mono();
-        for (&(peer, chunk), under_way) in &mut self.under_way {
-            let arrived = under_way.arrived.load(Ordering::Relaxed);
-            if arrived != under_way.told {
-                under_way.told = arrived;
-                self.swarm.handle_progress(now, peer, chunk, arrived);
+    /// Offers what is here to others while the rest is still coming.
+    fn offer(&mut self) {
+        if let Some(item) = &self.offered {
+            let _ = item.grown.send(());
+            self.untold_chunks += 1;
+            if self.untold_chunks > self.partial.layout().chunks() / TELLINGS {
+                self.announce_part();
             }
+            return;
         }
-        let seen = self.swarm.progress(now);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "for people"
-        )]
-        let rate = seen.rate.max(0.0) as u64;
-        self.job.control.tell(Progress {
-            bytes: seen.have_bytes,
-            total: self.partial.layout().total_bytes(),
-            rate,
-            holders: self.connected.len(),
-            state: self.doing().words().to_owned(),
-            peers: self.shares(now),
+        let Some(record) = self.job.goal.record.clone() else {
+            return;
+        };
+        let core = &self.job.core;
+        let id = self.job.goal.content.id;
+        if core.shelf.item(id).is_some() {
+            return;
+        }
+        let mut records = holdings::records_of(&core.catalog.state(), id);
+        records.push(record);
+        self.offered = Some(
+            core.shelf
+                .put(id, shelf::Body::Growing(self.partial.clone()), records),
+        );
+        self.announce_part();
+    }
+
+    /// Tells the coordinator that a part is here. It asks about a leaf that may not be: then it is
+    /// told again when there is more. What is small is done before anybody could make use of it.
+    fn announce_part(&mut self) {
+        self.untold_chunks = 0;
+        if self.partial.layout().chunks() < 2 * TELLINGS {
+            return;
+        }
+        let (core, id) = (self.job.core.clone(), self.job.goal.content.id);
+        self.job.core.spawn(async move {
+            if let Err(error) = announce::hold(&core, &[id], false).await {
+                tracing::debug!("what is here of {id} is not announced: {error}");
+            }
         });
-    }
-
-    fn doing(&self) -> Doing {
-        if self.full {
-            Doing::WaitingForSpace
-        } else if self.swarm.is_paused() {
-            Doing::Paused
-        } else if matches!(self.swarm.outcome(), Outcome::Stuck { .. }) {
-            Doing::WaitingForHolders
-        } else {
-            Doing::Downloading
-        }
-    }
-
-    /// How each holder does that gave something.
-    fn shares(&self, now: Duration) -> Vec<PeerShare> {
-        let stats = self.swarm.holders(now).into_iter();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "for people"
-        )]
-        let share = |stats: HolderStats| PeerShare {
-            name: self.names.get(&stats.peer).cloned().unwrap_or_default(),
-            bytes: stats.bytes,
-            share: stats.share,
-            rate: stats.rate.max(0.0) as u64,
-            latency_ms: stats.latency.map(|latency| latency.as_secs_f64() * 1000.0),
-        };
-        stats.filter(|stats| stats.bytes > 0).map(share).collect()
-    }
-
-    fn stuck(&self, reasons: &[(PeerId, Reason)]) -> GetError {
-        if reasons.is_empty() && self.unusable.is_empty() {
-            return GetError::NoHolders(self.job.goal.name.clone());
-        }
-        let named = |peer: &PeerId| {
-            let connected = self.connected.get(peer);
-            connected.map_or_else(|| peer.short(), |connected| connected.holder.name.to_string())
-        };
-        let mut all: Vec<String> = reasons
-            .iter()
-            .map(|(peer, reason)| format!("{}: {}", named(peer), in_words(*reason)))
-            .collect();
-        all.extend(self.unusable.values().cloned());
-        let seen = self.swarm.progress(self.job.core.mono());
-        let missing = format!("{} bytes", seen.wanted_bytes.saturating_sub(seen.have_bytes));
-        GetError::Stuck {
-            share: self.job.goal.name.clone(),
-            missing,
-            reasons: all,
-        }
     }
 }
 
 impl Drop for Pump<'_> {
     fn drop(&mut self) {
-        if let Some(offer) = self.offer.take()
-            && self.swarm.outcome() != Outcome::Complete
-        {
-            offer.withdraw();
+        // A part that nobody completes is not offered any longer.
+        if self.offered.is_some() && self.swarm.outcome() != Outcome::Complete {
+            self.job.core.shelf.remove(self.job.goal.content.id);
         }
     }
 }
@@ -544,27 +503,6 @@ fn new_swarm(job: &Job, partial: &Partial) -> Swarm {
         u64::from_le_bytes(seed),
     )
     .known_as(job.core.id())
-}
-
-/// Why a holder is of no use, for people.
-fn in_words(reason: Reason) -> String {
-    match reason {
-        Reason::Lied => "it sent wrong bytes".to_owned(),
-        Reason::Gone => "the connection is gone".to_owned(),
-        Reason::Withdrawn => "its copy has changed or is gone".to_owned(),
-        Reason::HasNoneOfIt => "it has none of what is missing".to_owned(),
-        Reason::Exhausted(failure) => format!("asked often enough, last: {}", last_failure(failure)),
-    }
-}
-
-fn last_failure(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Refused | Failure::Busy => "it was busy or in trouble",
-        Failure::Missing => "it has not got it",
-        Failure::Withdrawn => "its copy has changed",
-        Failure::Stalled => "nothing came",
-        Failure::Disconnected => "the connection broke",
-    }
 }
 
 async fn sleep(wakeup: Option<Duration>) {

@@ -43,13 +43,23 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
         globals,
         out,
         client.follow("/v1/get", &request, |progress| shown.tell(&progress)),
-    ))?;
+    ))
+    .map_err(interrupted)?;
     drop(shown);
     if globals.verbose {
         done.peers.iter().for_each(|peer| out.note(progress::share(peer)));
     }
     out.event("done", &done, text(&done));
     Ok(Exit::Done)
+}
+
+/// Who interrupts it may want to know what becomes of it.
+fn interrupted(mut failure: Failure) -> Failure {
+    if failure.exit == Exit::Interrupted {
+        "it is paused: `skep resume` goes on in the background, the same command here; `skep cancel` ends it"
+            .clone_into(&mut failure.body.hint);
+    }
+    failure
 }
 
 fn text(done: &GetDone) -> String {

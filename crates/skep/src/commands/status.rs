@@ -31,10 +31,10 @@ fn text(status: &Status) -> String {
     };
     let mut lines = vec![
         format!(
-            "peer         {} ({}), {}",
+            "peer         {} ({}), {:?}",
             status.name,
             status.id.get(..8).unwrap_or_default(),
-            format!("{:?}", status.role).to_lowercase()
+            status.role
         ),
         format!("network      {}", status.network.get(..8).unwrap_or_default()),
         format!("coordinator  {} ({connection})", status.coordinator),
@@ -46,7 +46,7 @@ fn text(status: &Status) -> String {
             output::bytes(status.used)
         ),
         format!(
-            "shares       {} of its own, {} held in all",
+            "shares       {} of its own, {} contents held",
             status.shares, status.holdings
         ),
         format!("served       {} since it started", output::bytes(status.served)),

@@ -14,6 +14,7 @@ mod many;
 mod sharing;
 mod strangers;
 mod streaming;
+mod stubborn;
 mod support;
 mod transfers;
 mod watching;

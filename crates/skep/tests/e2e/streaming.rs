@@ -199,6 +199,21 @@ fn a_player_seeks_in_a_file_that_is_not_there_yet() {
     assert_eq!((status, &body[..]), (206, &bytes[24 * MIB - 5..]));
     assert_eq!(http(&bob, "GET", "/v1/blobs/nothing", &[]).0, 404);
     assert_eq!(http(&bob, "GET", "/v1/blobs/..%2f..%2fetc%2fpasswd", &[]).0, 400);
+    let (status, _, body) = http(&bob, "GET", "/metrics", &[]);
+    let body = String::from_utf8(body).unwrap();
+    assert_eq!(status, 200);
+    let received = body
+        .lines()
+        .find_map(|line| line.strip_prefix("skep_received_bytes_total "));
+    assert!(received.unwrap().parse::<u64>().unwrap() > 24 << 20, "{body}");
+    assert!(
+        body.contains("skep_downloads{state=\"waiting for space\"} 0\n"),
+        "{body}"
+    );
+    assert_eq!(
+        http(&bob, "GET", "/metrics", &[("Authorization", "Bearer x")]).0,
+        401
+    );
     assert_eq!(http(&bob, "GET", path, &[("Authorization", "Bearer x")]).0, 401);
     assert_eq!(
         http(&bob, "GET", path, &[("Origin", "http://evil.example")]).0,
