@@ -6,4 +6,6 @@
 
 pub mod checksum;
 pub mod codec;
+pub mod peer;
 pub mod server;
+pub mod service;

@@ -3,6 +3,7 @@
 mod console;
 mod content;
 mod napster;
+mod p2pbrs;
 mod supernova;
 
 use std::{
@@ -36,6 +37,7 @@ pub(crate) struct Args {
 /// Which protocol.
 #[derive(Subcommand)]
 enum Dialect {
+    P2pbrs(p2pbrs::Args),
     Napster(napster::Args),
     Content(content::Args),
     Supernova(supernova::Args),
@@ -43,16 +45,18 @@ enum Dialect {
 
 pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
     match args.dialect {
+        Dialect::P2pbrs(args) => p2pbrs::run(args, globals, out),
         Dialect::Napster(args) => napster::run(args, globals, out),
         Dialect::Content(args) => content::run(args, globals, out),
         Dialect::Supernova(args) => supernova::run(args, globals, out),
     }
 }
 
-/// Starts the log. A person sees every message unless that wants to be left alone.
-pub(crate) fn start_log(globals: &Globals) {
+/// Starts the log. On a terminal a person sees every message, unless that wants to be left alone;
+/// elsewhere `-v` asks for them, as nobody may be reading.
+pub(crate) fn start_log(globals: &Globals, out: &Output) {
     logging::start(&Globals {
-        verbose: !globals.quiet,
+        verbose: globals.verbose || out.is_watched(),
         ..globals.clone()
     });
 }

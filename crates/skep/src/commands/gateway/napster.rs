@@ -93,7 +93,7 @@ enum PickArg {
 }
 
 pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
-    start_log(globals);
+    start_log(globals, out);
     match args.role {
         Role::Index(args) => runtime::block_on(index(args, globals, out)),
         Role::Peer(args) => runtime::block_on(peer(args, out)),

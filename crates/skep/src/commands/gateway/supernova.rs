@@ -73,7 +73,7 @@ struct PeerArgs {
 }
 
 pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
-    start_log(globals);
+    start_log(globals, out);
     match args.role {
         Role::Tracker(args) => runtime::block_on(tracker(args, globals, out)),
         Role::Peer(args) => runtime::block_on(peer(args, globals, out)),
