@@ -82,7 +82,7 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
 
 /// Where others reach what listens on `listen`: a wildcard is the address that the default route
 /// uses, and loopback for peers of the same machine. Nothing is sent to find it.
-pub(crate) fn addresses(listen: SocketAddr) -> Vec<Endpoint> {
+fn addresses(listen: SocketAddr) -> Vec<Endpoint> {
     let outward = || {
         let (from, to) = if listen.is_ipv4() {
             ("0.0.0.0:0", "192.0.2.1:9")

@@ -10,7 +10,6 @@ mod coordinator;
 mod demo;
 mod down;
 mod downloads;
-#[allow(dead_code, unused_variables, reason = "the dialects come one by one")]
 mod gateway;
 mod get;
 mod invite;

@@ -93,13 +93,6 @@ impl Shared {
     pub(crate) fn trust(&self) -> Trust {
         Trust::new(self.trust.clone())
     }
-
-    /// The address to tell others of what listens on `listen`.
-    pub(crate) fn advertised(&self, listen: SocketAddr) -> SocketAddr {
-        let own = super::coordinator::addresses(listen);
-        let ip = self.advertise.or_else(|| own.first()?.host.parse().ok());
-        SocketAddr::new(ip.unwrap_or(listen.ip()), listen.port())
-    }
 }
 
 /// The folder of a role, in a namespace of its own beneath the home: a native peer may live beside it.

@@ -325,12 +325,31 @@ async fn list(peer: &Peer, out: &Output) -> Result<(), Failure> {
 fn failed(error: CommandError) -> Failure {
     let hint = match &error {
         CommandError::NoAnswer => "check --server, and whether the server runs",
-        CommandError::Lost { .. } | CommandError::Unavailable { .. } => {
-            "see which peers are there, and try again"
+        CommandError::Denied(reason) => denied(reason),
+        CommandError::BadName(_) => "name a file in the peer's folder, without a path",
+        CommandError::File { .. } => "check the name, and the peer's folder (--dir)",
+        CommandError::Disk(_) => "check the disk and the permissions of the home",
+        CommandError::Changed(_) | CommandError::Busy(_) => "back it up again when it is not being written",
+        CommandError::BadPlan => {
+            "the server may speak another form of the protocol: see its messages with -v"
         }
-        _ => "",
+        CommandError::Lost { .. } | CommandError::Unavailable { .. } => {
+            "see with -v which peers do not answer, and try again when they are back"
+        }
+        CommandError::Mismatch(_) => "some peer holds other bytes than it was given; back the file up again",
     };
     Failure::new(error.kind(), &error, hint)
+}
+
+/// What a person can do about a denial.
+fn denied(reason: &str) -> &'static str {
+    match reason {
+        "No_Storage" => "wait for storage peers with enough room, or start some",
+        "Storage_Role" => "start this peer with --role BOTH",
+        "File_Name_In_Use" => "another owner at this address has a file of that name: give it another name",
+        "No_Such_File" => "see with `list` what this peer has backed up",
+        _ => "see the messages with -v, and the server's log",
+    }
 }
 
 impl From<ListStyle> for Style {

@@ -3,6 +3,10 @@
 
 mod content;
 mod napster;
+mod p2pbrs;
+mod p2pbrs_faults;
+mod p2pbrs_mixed;
+mod program;
 mod supernova;
 
 use std::{
