@@ -83,6 +83,8 @@ enum Suite {
     Parts,
     /// How fast are other people's protocols, and what do bad messages cost?
     Dialects,
+    /// How many messages does a server of another protocol take, and how fast do its chunks move?
+    Dialects,
 }
 
 /// Measures, prints, and writes it down if asked to.
@@ -109,6 +111,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Suite::Index => suites::index()?,
             Suite::Parts => suites::parts()?,
             Suite::Dialects => dialects::dialects()?,
+            Suite::Dialects => suites::dialects()?,
         };
         println!("{section}");
         report.push_str(&section);

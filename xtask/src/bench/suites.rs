@@ -10,7 +10,7 @@ mod together;
 mod transfer;
 
 pub(super) use self::{
-    examples::index, examples::parts, limited::run as limited, memory::run as memory, rough::run as rough,
+    examples::dialects, examples::index, examples::parts, limited::run as limited, memory::run as memory, rough::run as rough,
     small::run as small, tables::run as tables, together::run as together, transfer::run as transfer,
 };
 

@@ -61,10 +61,17 @@ pub fn choose<P: Ord + Copy>(
     }
     (1..=candidates.len()).rev().find_map(|n| {
         let list = &candidates[..n];
-        let fits = |(place, one): (usize, &Candidate<P>)| one.free_bytes >= load(cut, replicas, n, place);
-        let who = || list.iter().map(|one| one.who).collect();
-        list.iter().enumerate().all(fits).then(who)
+        fits(list, cut, replicas).then(|| list.iter().map(|one| one.who).collect())
     })
+}
+
+/// Whether each of a list has room for all chunks of which it is a target.
+#[must_use]
+pub fn fits<P>(list: &[Candidate<P>], cut: Cut, replicas: usize) -> bool {
+    let has_room = |(place, one): (usize, &Candidate<P>)| {
+        cut.is_empty() || one.free_bytes >= load(cut, replicas, list.len(), place)
+    };
+    list.iter().enumerate().all(has_room)
 }
 
 /// The places in a list of `n` where a chunk belongs.

@@ -1,5 +1,5 @@
-//! Questions that examples of the crates answer by themselves: how large and fast is the index, and what do
-//! the parts of a download cost alone?
+//! Questions that examples of the crates answer by themselves: how large and fast is the index, what do the
+//! parts of a download cost alone, and how fast are the dialects?
 
 use crate::{Outcome, bench::interrupt, workspace};
 
@@ -15,6 +15,12 @@ pub(in crate::bench) fn parts() -> Outcome<String> {
     Ok(format!(
         "\n### The parts of a download, each alone on one thread\n\n{printed}"
     ))
+}
+
+/// The gateway's dialects; they judge by themselves.
+pub(in crate::bench) fn dialects() -> Outcome<String> {
+    let printed = printed("skep-gateway", "p2pbrs_rates")?;
+    Ok(format!("\n### The dialects\n\n{printed}"))
 }
 
 fn printed(package: &str, example: &str) -> Outcome<String> {

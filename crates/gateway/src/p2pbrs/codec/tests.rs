@@ -4,7 +4,7 @@ use super::*;
 
 /// Every message of the document and of docs/dialects/p2pbrs.md, as it is sent.
 const GOLDEN: &[&str] = &[
-    "REGISTER 01 Alice BOTH 192.168.1.10 5001 6001 1GB",
+    "REGISTER 01 Alice BOTH 192.168.1.10 5001 6001 1024MB",
     "REGISTERED 01",
     "REGISTER-DENIED 01 Name_In_Use",
     "DE-REGISTER 02 Alice",

@@ -112,6 +112,7 @@ pub(super) async fn run(
         size,
         chunk_bytes: chunk_size,
     };
+    let peers = peer.with_addresses(peers);
     let bringing = Bringing::new(&peers, cut.chunks()).ok_or(CommandError::BadPlan)?;
     let rq = rq.unwrap_or_else(|| peer.number());
     let backup = Arc::new(Backup {
@@ -152,13 +153,14 @@ fn remember(peer: &Inner, backup: &Arc<Backup>) {
 
 /// The server has changed the plan of a backup of this run. Returns whether there is one.
 pub(super) fn follow(peer: &Arc<Inner>, file: &FileName, peers: &PeerList) -> bool {
+    let peers = peer.with_addresses(peers.clone());
     let Some(backup) = peer.backups().0.get(file).cloned() else {
         return false;
     };
     let was_over = {
         let mut bringing = backup.bringing();
         let was_over = bringing.is_over();
-        bringing.replan(peers);
+        bringing.replan(&peers);
         was_over && !bringing.is_over()
     };
     backup.changed.notify_waiters();

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -226,7 +226,7 @@ fn number(message: &Message) -> Option<&Rq> {
 
 /// Says that this peer is there, for as long as it is polled.
 pub(super) async fn send_heartbeats(peer: Arc<Inner>) {
-    loop {
+    while peer.belongs.load(Ordering::Relaxed) {
         let chunks = peer.storage().chunks() as u64;
         let heartbeat = Message::Heartbeat {
             rq: peer.number(),
@@ -281,6 +281,7 @@ impl Inner {
 
     pub(super) async fn deregister(&self) -> Result<(), CommandError> {
         let (rq, name) = (self.number(), self.config.name.clone());
+        self.belongs.store(false, Ordering::Relaxed);
         self.send(&Message::DeRegister { rq, name }).await;
         Ok(())
     }
@@ -297,7 +298,7 @@ impl Inner {
             Message::BackupDenied { reason, .. } | Message::RestoreFail { reason, .. } => reason,
             _ => return Ok(answer),
         };
-        if reason != "Not_Registered" {
+        if reason != "Not_Registered" || !self.belongs.load(Ordering::Relaxed) {
             return Ok(answer);
         }
         self.register().await?;

@@ -24,7 +24,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -51,12 +51,14 @@ use self::{
 };
 use super::{
     checksum,
-    codec::{Capacity, Message, Name, Role, Rq},
+    codec::{Capacity, Message, Name, PeerList, Role, Rq},
 };
 use crate::journal::Journal;
 
 /// Connections that are served at the same time.
 const CONNECTIONS: usize = 128;
+/// The most peers whose addresses are remembered.
+const KNOWN: usize = 4096;
 /// Copies for others that are brought at the same time.
 const COPIES: usize = 4;
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub checksum: checksum::Kind,
     /// How often it says that it is there.
     pub heartbeat: Duration,
+    /// Where peers take chunks, for servers whose plans have names alone.
+    pub known: Vec<(Name, SocketAddr)>,
 }
 
 /// Where a peer is.
@@ -114,8 +118,12 @@ struct Inner {
     announced: Notify,
     waiting: Mutex<Waiting>,
     backups: Mutex<Backups>,
+    /// Where peers take chunks: what this one was told, and what it has seen in plans.
+    known: Mutex<BTreeMap<Name, SocketAddr>>,
     copies: Semaphore,
     last_rq: AtomicU64,
+    /// It has not been told to leave.
+    belongs: AtomicBool,
     stop: CancellationToken,
     tasks: TaskTracker,
     _lock: Box<dyn Send + Sync>,
@@ -150,6 +158,7 @@ impl Peer {
         let first_rq = world.entropy.rng().random_range(1..1_000_000);
         let inner = Arc::new(Inner {
             storage: Mutex::new(Storage::new(config.capacity.bytes, held)),
+            known: Mutex::new(config.known.iter().cloned().collect()),
             world,
             journal,
             config,
@@ -161,6 +170,7 @@ impl Peer {
             backups: Mutex::default(),
             copies: Semaphore::new(COPIES),
             last_rq: AtomicU64::new(first_rq),
+            belongs: AtomicBool::new(true),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             _lock: lock,
@@ -259,6 +269,21 @@ impl Inner {
 
     fn backups(&self) -> MutexGuard<'_, Backups> {
         self.backups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A plan with the addresses that are known of peers of which it has the names alone.
+    fn with_addresses(&self, mut list: PeerList) -> PeerList {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for peer in &mut list.peers {
+            match peer.address {
+                Some(address) if known.len() < KNOWN || known.contains_key(&peer.name) => {
+                    known.insert(peer.name.clone(), address);
+                }
+                Some(_) => {}
+                None => peer.address = known.get(&peer.name).copied(),
+            }
+        }
+        list
     }
 
     /// The message with which this peer registers.

@@ -60,7 +60,7 @@ pub(super) async fn run(peer: &Arc<Inner>, file: &str) -> Result<Restored, Comma
         file: asked.clone(),
     };
     let (peers, shape) = match peer.ask_registered(request).await? {
-        Message::RestorePlan { peers, shape, .. } => (peers, shape),
+        Message::RestorePlan { peers, shape, .. } => (peer.with_addresses(peers), shape),
         Message::RestoreFail { reason, .. } => return Err(CommandError::Denied(reason)),
         _ => return Err(CommandError::BadPlan),
     };

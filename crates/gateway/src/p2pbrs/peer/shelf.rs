@@ -10,7 +10,11 @@
 //!
 //! Names from outside never become names of files here.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use skep_wire::RelPath;
@@ -49,6 +53,8 @@ struct About {
 #[derive(Clone)]
 pub struct Shelf {
     dir: Arc<dyn Dir>,
+    /// Chunks of one file may come at the same time; one of them makes its folder.
+    making: Arc<Mutex<()>>,
 }
 
 impl Shelf {
@@ -61,7 +67,8 @@ impl Shelf {
             dir.make_dirs(&path(folder))?;
         }
         dir.sync(None)?;
-        let shelf = Self { dir };
+        let making = Arc::default();
+        let shelf = Self { dir, making };
         let mut held = BTreeMap::new();
         for entry in shelf.dir.list(Some(&path("chunks")))? {
             let Some(folder) = entry.name.to_str().map(|name| path(&format!("chunks/{name}"))) else {
@@ -98,20 +105,23 @@ impl Shelf {
     /// When it cannot be written.
     pub fn put(&self, name: &ChunkName, bytes: &[u8]) -> io::Result<()> {
         let folder = folder(name);
-        let about = path(&format!("{folder}/about"));
-        if self.dir.stat(&about).is_err() {
-            self.dir.make_dirs(&folder)?;
-            self.dir.sync(Some(&path("chunks")))?;
-            let whose = About {
-                owner: name.owner.clone(),
-                file: name.file.clone(),
-            };
-            self.write(&about, &whose)?;
-        }
+        self.make_folder(&folder, name)?;
         let crc = crc32fast::hash(bytes).to_be_bytes();
         let whole = [&crc[..], bytes].concat();
         let path = path(&format!("{folder}/{}", name.chunk));
         self.dir.write_whole(&path, &whole, Replace::Allow)
+    }
+
+    fn make_folder(&self, folder: &RelPath, name: &ChunkName) -> io::Result<()> {
+        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let about = path(&format!("{folder}/about"));
+        if self.dir.stat(&about).is_ok() {
+            return Ok(());
+        }
+        self.dir.make_dirs(folder)?;
+        self.dir.sync(Some(&path("chunks")))?;
+        let (owner, file) = (name.owner.clone(), name.file.clone());
+        self.write(&about, &About { owner, file })
     }
 
     /// The bytes of a chunk.

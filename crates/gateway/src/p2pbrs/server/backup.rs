@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use skep_engine::directory::placement::{self, Cut};
+use skep_engine::directory::{
+    Candidate,
+    placement::{self, Cut},
+};
 
 use super::{
     super::codec::{FileName, Listed, Message, PeerList, Rq, Style},
     Call, Effects, Server, facts,
-    files::{Backup, BackupNo, Plan},
+    files::{Backup, BackupNo, Chunk, Plan},
     orders::Order,
     peers::PeerNo,
 };
@@ -97,6 +100,11 @@ impl Server {
             .collect();
         let replicas = self.config.replicas;
         let list = placement::choose(candidates, cut, replicas, LISTED).ok_or("No_Storage")?;
+        let former = self.files.slot(wish.owner, &wish.file).complete;
+        let list = match former.and_then(|no| self.files.get(no)) {
+            Some(former) => self.away_from(former, list, cut),
+            None => list,
+        };
         let plan = Plan {
             owner: wish.owner,
             file: wish.file,
@@ -115,6 +123,37 @@ impl Server {
         self.ask_for_storage(now, no, effects);
         let backup = self.files.get(no).ok_or("Bad_Request")?;
         Ok(self.backup_plan(backup))
+    }
+
+    /// The list turned so that as few chunks as possible go to who holds the same chunk of the former
+    /// backup: a storage peer knows them by file and number alone, and would overwrite the old one,
+    /// which is still needed if the new backup is never finished.
+    fn away_from(&self, former: &Backup, list: Vec<PeerNo>, cut: Cut) -> Vec<PeerNo> {
+        let (n, replicas) = (list.len(), self.config.replicas);
+        let room: Vec<Candidate<PeerNo>> = self
+            .peers
+            .candidates()
+            .filter(|one| list.contains(&one.who))
+            .collect();
+        let turned = |by: usize| list.iter().copied().cycle().skip(by).take(n).collect::<Vec<_>>();
+        let fits = |turned: &Vec<PeerNo>| {
+            let find = |who: &PeerNo| room.iter().find(|one| one.who == *who).copied();
+            let turned: Vec<_> = turned.iter().filter_map(find).collect();
+            placement::fits(&turned, cut, replicas)
+        };
+        let overwritten = |turned: &Vec<PeerNo>| {
+            let both = former.numbered().take_while(|(chunk, _)| *chunk < cut.chunks());
+            let is_held = |(n, chunk): (u64, &Chunk)| {
+                let mut places = placement::targets(n, replicas, turned.len());
+                places.any(|place| turned.get(place).is_some_and(|who| chunk.holders.contains(who)))
+            };
+            both.filter(|it| is_held(*it)).count()
+        };
+        (0..n)
+            .map(turned)
+            .filter(fits)
+            .min_by_key(overwritten)
+            .unwrap_or(list)
     }
 
     /// Whether another owner behind the same address has a file of that name: storage peers could
@@ -309,6 +348,9 @@ impl Server {
             }
             self.keep_plan(no, effects);
             self.settle(no, effects);
+        }
+        if let Some(no) = slot.pending.or(slot.complete) {
+            self.copy_the_rest(call.now, no);
         }
         if self.config.acks && (slot.pending.is_some() || slot.complete.is_some()) {
             self.reply(call, Message::BackupDone { rq, file }, effects);

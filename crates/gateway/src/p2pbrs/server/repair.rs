@@ -270,6 +270,43 @@ impl Server {
         }
     }
 
+    /// The owner has brought each chunk somewhere: those who have it give it to those who still lack it.
+    pub(super) fn copy_the_rest(&mut self, now: Duration, no: BackupNo) {
+        let Some(backup) = self.files.get(no) else {
+            return;
+        };
+        let mut missing = Vec::new();
+        for (n, chunk) in backup.numbered() {
+            if let Some(from) = chunk.holders.first() {
+                missing.extend(chunk.awaited.iter().map(|to| (n, *from, *to)));
+            }
+        }
+        for (chunk, from, to) in missing {
+            let rq = self.number();
+            let backup = no;
+            self.orders.add(
+                now,
+                Order::Store {
+                    backup,
+                    chunk,
+                    to,
+                    from,
+                    rq,
+                },
+            );
+            self.orders.add(
+                now,
+                Order::Replicate {
+                    backup,
+                    chunk,
+                    from,
+                    to,
+                    rq,
+                },
+            );
+        }
+    }
+
     /// Orders one more copy of a chunk, if it needs one and somebody can make it.
     fn copy(&mut self, now: Duration, no: BackupNo, n: u64) -> Outcome {
         let Some(backup) = self.files.get(no) else {

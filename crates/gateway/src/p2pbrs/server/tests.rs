@@ -308,10 +308,14 @@ fn a_chunk_brought_to_its_fallback_is_as_good() {
 #[test]
 fn a_new_backup_replaces_the_former_when_it_is_complete() {
     let mut rig = Rig::with_backup(1);
-    rig.say(at("A"), "BACKUP_REQ 5 f 4096 11111111");
+    let plan = rig.say(at("A"), "BACKUP_REQ 5 f 4096 11111111");
+    assert!(
+        !plan[0].contains("[B:"),
+        "it would overwrite what B holds: {plan:?}"
+    );
     let former = rig.say(at("A"), "RESTORE_REQ 6 f");
     assert!(former[0].ends_with(" 4096 3 cbf43926"), "{former:?}");
-    rig.say(at("B"), "STORE_ACK 9 f 0");
+    rig.say(at("C"), "STORE_ACK 9 f 0");
     rig.say(at("A"), "BACKUP_DONE 7 f");
     let new = rig.say(at("A"), "RESTORE_REQ 8 f");
     assert!(new[0].ends_with("] 4096 1 11111111"), "{new:?}");
@@ -370,6 +374,24 @@ fn more_peers_bring_the_replicas_that_were_missing() {
     rig.register("C", "STORAGE", "30MB");
     rig.pass(1, &["A", "B", "C"]);
     assert!(rig.told("B", "REPLICATE_REQ")[0].ends_with(" f 0 C:10.0.0.1:7067"));
+}
+
+#[test]
+fn what_the_owner_brought_once_is_copied_to_the_others() {
+    let mut rig = Rig::with_replicas(2);
+    rig.register("A", "OWNER", "0");
+    rig.register("B", "STORAGE", "30MB");
+    rig.register("C", "STORAGE", "20MB");
+    rig.say(at("A"), "BACKUP_REQ 2 f 100 0");
+    rig.say(at("B"), "STORE_ACK 9 f 0");
+    rig.say(at("A"), "BACKUP_DONE 3 f");
+    rig.pass(1, &["A", "B", "C"]);
+    assert!(rig.told("B", "REPLICATE_REQ")[0].ends_with(" f 0 C:10.0.0.1:7067"));
+    assert!(
+        rig.told("C", "STORE_REQ")
+            .iter()
+            .any(|it| it.ends_with(" f 0 A 10.0.0.1:6066:7066"))
+    );
 }
 
 #[test]

@@ -94,6 +94,9 @@ struct PeerArgs {
     /// How often to say that this peer is there
     #[arg(long, default_value = "2s", value_name = "TIME", value_parser = parse::duration)]
     heartbeat: Duration,
+    /// Where a peer takes chunks, for servers whose plans have names alone; may be repeated
+    #[arg(long, value_name = "NAME=IP:PORT", value_parser = known)]
+    know: Vec<(Name, SocketAddr)>,
     #[command(flatten)]
     shared: Shared,
     /// Commands instead of those on standard input: the words of one, or one per quoted argument
@@ -186,6 +189,7 @@ fn take_part(args: PeerArgs, globals: &Globals, out: &Output) -> Result<Exit, Fa
             capacity: args.capacity,
             checksum: args.checksum.into(),
             heartbeat: args.heartbeat,
+            known: args.know,
         };
         let peer = tokio::select! {
             biased;
@@ -199,6 +203,13 @@ fn take_part(args: PeerArgs, globals: &Globals, out: &Output) -> Result<Exit, Fa
         peer.stop().await;
         exit
     })
+}
+
+fn known(text: &str) -> Result<(Name, SocketAddr), String> {
+    let parsed = text
+        .split_once('=')
+        .and_then(|(name, at)| Some((name.parse().ok()?, at.parse().ok()?)));
+    parsed.ok_or_else(|| format!("{text:?} is not NAME=IP:PORT"))
 }
 
 async fn resolve(server: &str) -> Result<SocketAddr, Failure> {

@@ -1,9 +1,8 @@
 //! A role of a dialect as a process, ours or a partner in Python: commands in, events out.
 
 use std::{
-    io::Write,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command},
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
@@ -13,7 +12,6 @@ use crate::support::{Process, skep, text};
 /// A program that takes one command per line and answers each with `done` or `error`.
 pub(crate) struct Program {
     pub(crate) process: Process,
-    input: ChildStdin,
     /// What it said when it was ready.
     pub(crate) ready: Value,
 }
@@ -33,15 +31,12 @@ impl Program {
         Self::start(command)
     }
 
-    fn start(command: Command) -> Self {
-        let (mut process, input) = Process::start_with_input(command);
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped());
+        let mut process = Process::start(command);
         let ready = process.event(|event| event["event"] == "ready" || event["event"] == "error");
         assert_eq!(ready["event"], "ready", "{ready} {process:?}");
-        Self {
-            process,
-            input,
-            ready,
-        }
+        Self { process, ready }
     }
 
     /// Where it listens.
@@ -57,7 +52,7 @@ impl Program {
 
     /// Gives a command and does not wait.
     pub(crate) fn give(&mut self, line: &str) {
-        writeln!(self.input, "{line}").unwrap();
+        self.process.tell(line);
     }
 
     /// What came of the oldest command that was only given.

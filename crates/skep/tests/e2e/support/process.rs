@@ -53,18 +53,7 @@ pub(crate) struct Outcome {
 
 impl Process {
     /// Starts it; both of its outputs are read all the time.
-    pub(crate) fn start(command: Command) -> Self {
-        Self::spawn(command).0
-    }
-
-    /// The same, with its input to be written to.
-    pub(crate) fn start_with_input(mut command: Command) -> (Self, ChildStdin) {
-        command.stdin(Stdio::piped());
-        let (process, input) = Self::spawn(command);
-        (process, input.unwrap())
-    }
-
-    fn spawn(mut command: Command) -> (Self, Option<ChildStdin>) {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -84,8 +73,7 @@ impl Process {
             let heard = heard.clone();
             move || listen(stderr, &heard)
         });
-        let input = child.stdin.take();
-        let process = Self {
+        Self {
             what: format!("{:?}", command.get_args().skip(2).collect::<Vec<_>>()),
             stdin: child.stdin.take(),
             child,
@@ -93,8 +81,7 @@ impl Process {
             stdout: String::new(),
             stderr: heard,
             readers: vec![out, err],
-        };
-        (process, input)
+        }
     }
 
     /// Says a line to it, if it was started with a pipe as its standard input.
