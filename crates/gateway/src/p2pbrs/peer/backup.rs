@@ -71,6 +71,14 @@ struct Source {
     stat: Stat,
 }
 
+impl Source {
+    /// Whether the bytes are most likely those of the beginning. The file may have lost its name.
+    fn is_unchanged(&self) -> bool {
+        let same = |now: Stat| (now.size, now.mtime_ns) == (self.stat.size, self.stat.mtime_ns);
+        self.file.stat().is_ok_and(same)
+    }
+}
+
 impl Backup {
     fn bringing(&self) -> MutexGuard<'_, Bringing> {
         self.bringing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -197,7 +205,7 @@ async fn bring(peer: &Arc<Inner>, backup: &Arc<Backup>) -> Result<(), CommandErr
             chunks,
         });
     }
-    if backup.source.file.stat().ok() != Some(backup.source.stat) {
+    if !backup.source.is_unchanged() {
         return Err(CommandError::Changed(backup.source.path.clone()));
     }
     let (rq, file) = (peer.number(), backup.file.clone());

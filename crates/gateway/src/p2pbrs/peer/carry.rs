@@ -19,8 +19,10 @@ use super::{
     stream::{PATIENCE, Stream},
 };
 
-/// How long the answer on the connection may come after the one by datagram, or the other way round.
+/// How long the answer by datagram may come after the end of the connection.
 const OTHER_WAY: Duration = Duration::from_millis(500);
+/// How long the answer on the connection may come after the one by datagram. Some never send it.
+const SAME_AGAIN: Duration = Duration::from_millis(20);
 /// A pause after a failed attempt: an announcement may be on its way, or a queue be full.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -140,7 +142,7 @@ impl Carrier {
             }
             // By datagram: the connection says the same soon, or is not used again.
             Ok((Some(answer), None)) => {
-                if let Ok((Some(Ok(())), stream)) = timeout(OTHER_WAY, on_stream).await {
+                if let Ok((Some(Ok(())), stream)) = timeout(SAME_AGAIN, on_stream).await {
                     self.open = Some(stream);
                 }
                 Told::Answer(answer)

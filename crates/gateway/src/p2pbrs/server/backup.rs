@@ -92,6 +92,10 @@ impl Server {
         former.into_iter().for_each(|no| self.drop_backup(no, effects));
         let size = wish.size;
         let cut = Cut { size, chunk_bytes };
+        if self.files.pending_of(wish.owner).count() >= PENDING {
+            let stuck = self.stuck_of(wish.owner);
+            stuck.into_iter().for_each(|no| self.drop_backup(no, effects));
+        }
         self.check_pending(wish.owner, cut)?;
         let candidates = self
             .peers

@@ -52,7 +52,7 @@ impl Server {
                     return false;
                 };
                 if self.peers.heard(call.now, who) {
-                    self.wake_repairs(call.now);
+                    self.wake_repairs(call.now, who, effects);
                 }
                 if self.config.acks {
                     self.reply(call, Message::HeartbeatOk { rq, name }, effects);
@@ -93,7 +93,7 @@ impl Server {
             Registration::Full => return Err("Server_Full"),
         };
         self.keep_peer(who, effects);
-        self.wake_repairs(call.now);
+        self.wake_repairs(call.now, who, effects);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use super::{
 const COPIES: usize = 64;
 /// What could not be copied is tried again after this time, or when somebody comes.
 const LATER: Duration = Duration::from_secs(30);
-/// After so many peers that did not do it, an unfinished backup is given up.
+/// After so many peers that did not do it, an unfinished backup waits for others to come.
 const ROUNDS: usize = 3;
 
 /// Chunks with too few live holders, and the copies under way.
@@ -30,6 +30,8 @@ pub(super) struct Repairs {
     parked: BTreeSet<(BackupNo, u64)>,
     /// Copies that were ordered, and until when they are to be acknowledged.
     copying: BTreeMap<(BackupNo, u64, PeerNo), Duration>,
+    /// Unfinished backups with chunks that nobody has and nobody was left to take.
+    stuck: BTreeSet<BackupNo>,
     /// When the parked ones are looked at again.
     later: Option<Duration>,
 }
@@ -65,7 +67,10 @@ impl Server {
     }
 
     /// Somebody came (back): what could not be done before may be possible now.
-    pub(super) fn wake_repairs(&mut self, now: Duration) {
+    pub(super) fn wake_repairs(&mut self, now: Duration, who: PeerNo, effects: &mut Effects) {
+        for no in std::mem::take(&mut self.repairs.stuck) {
+            self.bring_again(now, no, who, effects);
+        }
         if !self.repairs.parked.is_empty() {
             self.repairs.later = Some(now);
         }
@@ -188,7 +193,7 @@ impl Server {
         let may = |who: &PeerNo| *who != owner && !backup.given_up.contains(who);
         let other = placement::one_more(self.peers.candidates(), bytes, may);
         let Some(to) = other.filter(|_| backup.given_up.len() <= ROUNDS) else {
-            return self.abandon(no, effects);
+            return self.wait_for_takers(no, effects);
         };
         let Some(backup) = self.files.get_mut(no) else {
             return;
@@ -219,19 +224,40 @@ impl Server {
         self.keep_plan(no, effects);
     }
 
-    /// An unfinished backup that nobody can take is forgotten; a complete one waits for its holders.
-    fn abandon(&mut self, no: BackupNo, effects: &mut Effects) {
-        let is_unfinished = self
-            .files
-            .get(no)
-            .is_some_and(|backup| !backup.plan.complete && !backup.plan.done);
-        if is_unfinished {
-            let file = self.files.get(no).map_or("", |backup| backup.plan.file.as_str());
-            effects.outputs.push(Output::Note(format!(
-                "the backup of {file} is given up: nobody takes it"
-            )));
-            self.drop_backup(no, effects);
+    /// Nobody is left to take what nobody has: that waits until somebody comes.
+    fn wait_for_takers(&mut self, no: BackupNo, effects: &mut Effects) {
+        let file = self.files.get(no).map_or("", |backup| backup.plan.file.as_str());
+        let text = format!("chunks of {file} are taken by nobody; they wait for other peers");
+        effects.outputs.push(Output::Note(text));
+        self.repairs.stuck.insert(no);
+    }
+
+    /// `who` has come (back): it may take what nobody was left to take.
+    fn bring_again(&mut self, now: Duration, no: BackupNo, who: PeerNo, effects: &mut Effects) {
+        let Some(backup) = self.files.get_mut(no) else {
+            return;
+        };
+        backup.given_up.remove(&who);
+        let mut by_place: BTreeMap<PeerNo, Vec<u64>> = BTreeMap::new();
+        for (n, chunk) in backup.numbered() {
+            let is_nowhere = chunk.holders.is_empty() && chunk.awaited.is_empty();
+            if let Some(first) = backup.plan.targets(n).next().filter(|_| is_nowhere) {
+                by_place.entry(first).or_default().push(n);
+            }
         }
+        for (place, chunks) in by_place {
+            self.bring_elsewhere(now, no, place, chunks, effects);
+        }
+    }
+
+    /// Unfinished backups of an owner that wait for somebody to take their chunks.
+    pub(super) fn stuck_of(&self, owner: PeerNo) -> Vec<BackupNo> {
+        let is_its = |no: &&BackupNo| {
+            self.files
+                .get(**no)
+                .is_some_and(|backup| backup.plan.owner == owner)
+        };
+        self.repairs.stuck.iter().filter(is_its).copied().collect()
     }
 
     /// Orders copies of what lacks holders, and gives up those that take too long.

@@ -289,6 +289,28 @@ fn chunks_that_are_not_acknowledged_are_brought_elsewhere() {
 }
 
 #[test]
+fn what_nobody_was_left_to_take_waits_for_somebody_to_come() {
+    let mut rig = Rig::with_replicas(1);
+    rig.register("A", "OWNER", "0");
+    rig.register("B", "STORAGE", "30MB");
+    rig.say(at("A"), "BACKUP_REQ 2 f 100 0");
+    rig.say(at("A"), "BACKUP_DONE 3 f");
+    rig.pass(40, &["A", "B"]);
+    assert_eq!(rig.told("A", "BACKUP_PLAN").len(), 1);
+    rig.register("C", "STORAGE", "30MB");
+    rig.pass(1, &["A", "B", "C"]);
+    assert_eq!(
+        rig.told("A", "BACKUP_PLAN")[1],
+        "BACKUP_PLAN 2 f [C:10.0.0.1:7067] 4096"
+    );
+    rig.say(at("C"), "STORE_ACK 9 f 0");
+    assert_eq!(
+        rig.say(at("A"), "RESTORE_REQ 4 f"),
+        ["RESTORE_PLAN 4 f [C:10.0.0.1:7067] 4096 1 0"]
+    );
+}
+
+#[test]
 fn a_chunk_brought_to_its_fallback_is_as_good() {
     let mut rig = Rig::with_replicas(1);
     rig.register("A", "OWNER", "0");
