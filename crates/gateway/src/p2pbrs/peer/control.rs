@@ -201,10 +201,14 @@ async fn expect_chunk(peer: &Inner, message: Message) {
 /// Hands an answer to who waits for it.
 fn answer(peer: &Inner, message: Message) {
     let waiting = peer.waiting();
-    let sender = match number(&message) {
-        Some(rq) => waiting.answers.get(rq),
+    let sender = match (number(&message), &message) {
+        (Some(rq), _) => waiting.answers.get(rq),
         // The document's example of a plan has no number: whoever asked last gets it.
-        None => waiting.answers.values().next_back(),
+        (None, Message::BackupPlan { .. } | Message::RestorePlan { .. }) => {
+            waiting.answers.values().next_back()
+        }
+        // Acknowledgements that nobody waits for.
+        _ => None,
     };
     if let Some(sender) = sender {
         // A second answer to the same request says nothing new.

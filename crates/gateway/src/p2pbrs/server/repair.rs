@@ -202,7 +202,6 @@ impl Server {
             *place = to;
         }
         self.waits.heard(now, &(no, to));
-        self.send(Order::Task { backup: no, to }, effects);
         self.orders.add(now, Order::Task { backup: no, to });
         for n in chunks {
             if let Some(chunk) = self.files.get_mut(no).and_then(|backup| backup.chunk_mut(n)) {

@@ -337,7 +337,7 @@ fn a_new_backup_replaces_the_former_when_it_is_complete() {
     );
     let former = rig.say(at("A"), "RESTORE_REQ 6 f");
     assert!(former[0].ends_with(" 4096 3 cbf43926"), "{former:?}");
-    rig.say(at("C"), "STORE_ACK 9 f 0");
+    rig.say(at("D"), "STORE_ACK 9 f 0");
     rig.say(at("A"), "BACKUP_DONE 7 f");
     let new = rig.say(at("A"), "RESTORE_REQ 8 f");
     assert!(new[0].ends_with("] 4096 1 11111111"), "{new:?}");
