@@ -4,7 +4,7 @@
 //! it does not have the same list. Whoever says that it holds something is asked for a hash of a
 //! random leaf, and leaves such questions for the next (document "Napster-like p2p network").
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rand::{Rng, rngs::StdRng};
 use skep_wire::{
@@ -23,6 +23,8 @@ use crate::{
 
 /// Contents in one message.
 const BATCH: usize = 1024;
+/// Seconds before what the coordinator did not know is told once more, and again, and so on.
+const TELL_AGAIN_S: [u64; 4] = [3, 10, 60, 600];
 /// Triples that go with one content.
 const TRIPLES: usize = 4;
 /// Answers in one message: each has triples of its own.
@@ -49,16 +51,28 @@ pub(crate) fn digest(core: &Core) -> [u8; 32] {
 }
 
 /// After a connection is up: what the coordinator has missed.
+///
+/// Right after its restart nobody may be there yet who can vouch for a newcomer, and it does not say
+/// whom it could not believe: what it did not know is told again some times. It costs little.
 pub(crate) async fn reconcile(core: Arc<Core>, holdings_known: bool) {
     if let Err(error) = publish_waiting(&core).await {
         tracing::debug!("some shares are not published yet: {error}");
     }
-    if !holdings_known {
-        let all = core.shelf.whole();
-        tracing::debug!("telling the coordinator about {} contents", all.len());
-        if let Err(error) = hold(&core, &all, true).await {
-            tracing::debug!("some holdings are not announced yet: {error}");
-        }
+    if holdings_known {
+        return;
+    }
+    tell_all(&core).await;
+    for pause_s in TELL_AGAIN_S {
+        time::sleep(Duration::from_secs(pause_s)).await;
+        tell_all(&core).await;
+    }
+}
+
+async fn tell_all(core: &Arc<Core>) {
+    let all = core.shelf.whole();
+    tracing::debug!("telling the coordinator about {} contents", all.len());
+    if let Err(error) = hold(core, &all, true).await {
+        tracing::debug!("some holdings are not announced yet: {error}");
     }
 }
 
