@@ -83,8 +83,6 @@ enum Suite {
     Parts,
     /// How fast are other people's protocols, and what do bad messages cost?
     Dialects,
-    /// How many messages does a server of another protocol take, and how fast do its chunks move?
-    Dialects,
 }
 
 /// Measures, prints, and writes it down if asked to.
@@ -110,8 +108,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Suite::Memory => suites::memory(args)?,
             Suite::Index => suites::index()?,
             Suite::Parts => suites::parts()?,
-            Suite::Dialects => dialects::dialects()?,
-            Suite::Dialects => suites::dialects()?,
+            Suite::Dialects => dialects::dialects()? + &suites::p2pbrs()?,
         };
         println!("{section}");
         report.push_str(&section);

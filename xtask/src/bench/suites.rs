@@ -10,7 +10,7 @@ mod together;
 mod transfer;
 
 pub(super) use self::{
-    examples::dialects, examples::index, examples::parts, limited::run as limited, memory::run as memory,
+    examples::index, examples::p2pbrs, examples::parts, limited::run as limited, memory::run as memory,
     rough::run as rough, small::run as small, tables::run as tables, together::run as together,
     transfer::run as transfer,
 };

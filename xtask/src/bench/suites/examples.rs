@@ -17,10 +17,10 @@ pub(in crate::bench) fn parts() -> Outcome<String> {
     ))
 }
 
-/// The gateway's dialects; they judge by themselves.
-pub(in crate::bench) fn dialects() -> Outcome<String> {
+/// A dialect of the gateway; it judges by itself.
+pub(in crate::bench) fn p2pbrs() -> Outcome<String> {
     let printed = printed("skep-gateway", "p2pbrs_rates")?;
-    Ok(format!("\n### The dialects\n\n{printed}"))
+    Ok(format!("\n### p2pbrs\n\n{printed}"))
 }
 
 fn printed(package: &str, example: &str) -> Outcome<String> {
