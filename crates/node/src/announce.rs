@@ -13,6 +13,7 @@ use skep_wire::{
     message::{Answer, Answers, Done, Drop, Hold, Holding, Publish, Question, Questions, Triple, Verdicts},
     proof::{leaf_answer, leaf_number, unit_count},
 };
+use tokio::time;
 
 use crate::{
     catalog::{CatalogError, Entry},
