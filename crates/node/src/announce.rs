@@ -15,6 +15,8 @@ use skep_wire::{
 };
 use tokio::time;
 
+use tokio::sync::broadcast::{self, error::RecvError};
+
 use crate::{
     catalog::{CatalogError, Entry},
     core::Core,
@@ -131,6 +133,38 @@ pub(crate) async fn hold(core: &Arc<Core>, contents: &[BlobId], complete: bool) 
             hold_batch(core, &doubted, complete).await?;
         }
     }
+    Ok(())
+}
+
+/// Says that a part of `content` is here. What is asked about it then may not be here yet: `wanted` is
+/// told the chunk, and the answer waits until `grown` says that it is stored, or that nothing more comes.
+pub(crate) async fn hold_part(
+    core: &Arc<Core>,
+    content: BlobId,
+    wanted: impl AsyncFnOnce(u64),
+    mut grown: broadcast::Receiver<()>,
+) -> Result<(), AnnounceError> {
+    let holding = Holding {
+        content,
+        complete: false,
+    };
+    let holdings = vec![holding];
+    let questions: Questions = core.session.ask(&Hold { holdings }).await?;
+    let Some(question) = questions.questions.into_iter().next() else {
+        return Ok(());
+    };
+    let chunk = question.leaf / UNITS_PER_CHUNK;
+    let is_here = || {
+        let item = core.shelf.item(content);
+        item.is_none_or(|item| item.body.stored().is_none_or(|stored| stored.contains(chunk)))
+    };
+    if !is_here() {
+        wanted(chunk).await;
+    }
+    while !is_here() && !matches!(grown.recv().await, Err(RecvError::Closed)) {}
+    // Without an answer the question would stay open, and there may not be many of those.
+    let answers = vec![answer(core, question).await];
+    core.session.ask::<_, Verdicts>(&Answers { answers }).await?;
     Ok(())
 }
 

@@ -292,6 +292,9 @@ async fn have(core: Arc<Core>, link: Link, incoming: Incoming) {
     let Body::Growing(partial) = &item.body else {
         return;
     };
+    if let Ok(grant) = core.trust.admit(core.unix_s(), link.peer(), link.hello()) {
+        core.downloads.met(link.peer(), &grant.name, request.content);
+    }
     let partial = Arc::downgrade(partial);
     drop((item, core));
     while !matches!(grown.recv().await, Err(RecvError::Closed)) {

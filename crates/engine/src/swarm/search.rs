@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Action, Reason, Swarm, board::HolderNo};
 
 /// The pause after the first search; it doubles with each further one in a row.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between searches.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// With so many usable holders there is no need of more.

@@ -14,11 +14,11 @@ use std::{
 
 use skep_store::Partial;
 use skep_wire::{
-    BlobId, PeerId, RelPath,
-    message::HaveMore,
+    BlobId, PeerId, PeerName, RelPath,
+    message::{HaveMore, Holder},
     record::{Content, ShareRecord},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -33,12 +33,16 @@ use crate::{
     core::Core,
 };
 
+/// Parts whose announcement waits for an answer: the coordinator has room for not many of those.
+const ANNOUNCING: usize = 8;
 /// Finished downloads that nobody has asked about, kept for who does.
 const UNCLAIMED: usize = 64;
 
 /// Every download of this peer.
-#[derive(Default)]
-pub(crate) struct Downloads(Mutex<List>);
+pub(crate) struct Downloads {
+    list: Mutex<List>,
+    announcing: Arc<Semaphore>,
+}
 
 #[derive(Default)]
 struct List {
@@ -180,21 +184,50 @@ impl Downloads {
 
     /// A holder says that it has more chunks.
     pub(crate) fn have_more(&self, peer: PeerId, more: &HaveMore) {
-        let of_it = |download: &&Arc<Download>| download.origin() == more.content;
-        for download in self.list().all.values().filter(of_it) {
-            let news = News::HaveMore {
+        self.tell(more.content, || News::HaveMore {
+            peer,
+            chunks: more.chunks.clone(),
+        });
+    }
+
+    /// A peer asks what is here of something that is being downloaded: it downloads the same.
+    pub(crate) fn met(&self, peer: PeerId, name: &PeerName, content: BlobId) {
+        self.tell(content, || News::Met {
+            holder: Holder {
                 peer,
-                chunks: more.chunks.clone(),
-            };
+                name: name.clone(),
+                address: None,
+                complete: false,
+            },
+        });
+    }
+
+    /// Places for announcements of parts.
+    pub(crate) fn announcing(&self) -> Arc<Semaphore> {
+        self.announcing.clone()
+    }
+
+    fn tell(&self, content: BlobId, news: impl Fn() -> News) {
+        let of_it = |download: &&Arc<Download>| download.origin() == content;
+        for download in self.list().all.values().filter(of_it) {
             if let Some(to) = &download.live().news {
                 // A full queue loses a hint, nothing else.
-                let _ = to.try_send(news);
+                let _ = to.try_send(news());
             }
         }
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Downloads {
+    fn default() -> Self {
+        Self {
+            list: Mutex::default(),
+            announcing: Arc::new(Semaphore::new(ANNOUNCING)),
+        }
     }
 }
 

@@ -55,7 +55,8 @@ pub(crate) async fn search(
     News::Searched { found }
 }
 
-async fn connect(core: Arc<Core>, goal: Arc<Goal>, holder: Holder) -> News {
+/// Connects to a holder and finds out what it has and how far it is.
+pub(crate) async fn connect(core: Arc<Core>, goal: Arc<Goal>, holder: Holder) -> News {
     match try_connect(&core, &goal, &holder).await {
         Ok((link, have)) => {
             let round_trip = link.ping().await.ok();

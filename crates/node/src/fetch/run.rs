@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,7 +21,7 @@ use skep_net::Link;
 use skep_store::{Partial, partial::PartialError};
 use skep_wire::{PeerId, message::Holder, record::ContentKind};
 use tokio::{
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, mpsc},
     task::{AbortHandle, JoinSet},
     time,
 };
@@ -42,6 +42,8 @@ const TICK: Duration = Duration::from_millis(200);
 const FLUSH_BYTES: u64 = 2 << 30;
 /// How often in the course of a download the coordinator is told that a part is here.
 const TELLINGS: u64 = 8;
+/// What has fewer chunks is not offered while it is downloaded.
+const LEAST_OFFERED: u64 = 16;
 /// The shortest and the longest time that a full disk is left alone before the next try.
 const FULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -120,6 +122,8 @@ struct Pump<'a> {
     offered: Option<Arc<shelf::Item>>,
     /// Chunks stored since the coordinator was last told that a part is here.
     untold_chunks: u64,
+    /// Held while an announcement of the part is under way.
+    announcing: Weak<OwnedSemaphorePermit>,
     /// The disk is full: nothing is asked for.
     full: bool,
     full_pause: Duration,
@@ -149,6 +153,7 @@ impl<'a> Pump<'a> {
             unflushed: Some(0),
             offered: None,
             untold_chunks: 0,
+            announcing: Weak::new(),
             full: false,
             full_pause: FULL_PAUSE.0,
             moved: Moved::default(),
@@ -295,6 +300,10 @@ impl<'a> Pump<'a> {
                     self.connected.clear();
                 }
             }
+            News::Asked { chunk } => self
+                .swarm
+                .handle_priority(std::slice::from_ref(&(chunk..chunk + 1))),
+            News::Met { holder } => self.met(holder),
             News::HaveMore { peer, chunks } => {
                 let chunks = self.have_more(peer, chunks);
                 self.swarm.handle_have_more(now, peer, &chunks);
@@ -457,19 +466,41 @@ impl<'a> Pump<'a> {
         self.announce_part();
     }
 
-    /// Tells the coordinator that a part is here. It asks about a leaf that may not be: then it is
-    /// told again when there is more. What is small is done before anybody could make use of it.
+    /// Tells the coordinator that a part is here, so that those who download the same are told of each
+    /// other early. What is small is done before anybody could make use of it.
     fn announce_part(&mut self) {
         self.untold_chunks = 0;
-        if self.partial.layout().chunks() < 2 * TELLINGS {
+        let is_small = self.partial.layout().chunks() < LEAST_OFFERED;
+        let Some(item) = self.offered.as_ref().filter(|_| !is_small) else {
             return;
-        }
-        let (core, id) = (self.job.core.clone(), self.job.goal.content.id);
+        };
+        let core = self.job.core.clone();
+        let place = match core.downloads.announcing().try_acquire_owned() {
+            Ok(place) if self.announcing.strong_count() == 0 => Arc::new(place),
+            _ => return,
+        };
+        self.announcing = Arc::downgrade(&place);
+        let (id, news, grown) = (
+            self.job.goal.content.id,
+            self.news.clone(),
+            item.grown.subscribe(),
+        );
         self.job.core.spawn(async move {
-            if let Err(error) = announce::hold(&core, &[id], false).await {
+            let wanted = async |chunk| drop(news.send(News::Asked { chunk }).await);
+            if let Err(error) = announce::hold_part(&core, id, wanted, grown).await {
                 tracing::debug!("what is here of {id} is not announced: {error}");
             }
+            drop(place);
         });
+    }
+
+    /// A peer that downloads the same has found this one: it is found in return.
+    fn met(&mut self, holder: Holder) {
+        let wanted = self.only.is_none_or(|peer| peer == holder.peer);
+        if wanted && !self.connected.contains_key(&holder.peer) {
+            let (core, goal) = (self.job.core.clone(), self.job.goal.clone());
+            self.tasks.spawn(holders::connect(core, goal, holder));
+        }
     }
 }
 
