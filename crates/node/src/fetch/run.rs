@@ -315,13 +315,7 @@ impl<'a> Pump<'a> {
                 failure,
                 gone,
             } => self.failed(now, peer, chunk, failure, gone),
-            News::Stored { chunk, bytes } => {
-                self.swarm.handle_stored(now, chunk);
-                self.full_pause = FULL_PAUSE.0;
-                self.flush(bytes.len() as u64);
-                self.job.give_back(bytes);
-                self.offer();
-            }
+            News::Stored { chunk, bytes } => self.stored(now, chunk, bytes),
             News::Flushed { result } => {
                 result.map_err(|error| self.job.error(error))?;
                 self.unflushed = Some(0);
@@ -371,6 +365,14 @@ impl<'a> Pump<'a> {
         };
         connected.origin.extend(chunks);
         part.chunks_of(&connected.origin).iter().collect()
+    }
+
+    fn stored(&mut self, now: Duration, chunk: u64, bytes: bytes::BytesMut) {
+        self.swarm.handle_stored(now, chunk);
+        self.full_pause = FULL_PAUSE.0;
+        self.flush(bytes.len() as u64);
+        self.job.give_back(bytes);
+        self.offer();
     }
 
     fn received(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: bytes::BytesMut) {
