@@ -17,6 +17,7 @@ mod getting;
 mod goal;
 mod holders;
 mod job;
+mod offer;
 mod part;
 mod reader;
 mod resolve;

@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,7 +21,7 @@ use skep_net::Link;
 use skep_store::{Partial, partial::PartialError};
 use skep_wire::{PeerId, message::Holder, record::ContentKind};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     task::{AbortHandle, JoinSet},
     time,
 };
@@ -31,19 +31,16 @@ use super::{
     error::GetError,
     holders,
     job::{Body, Job, News},
+    offer::Offer,
     reuse, space,
 };
-use crate::{announce, api::types::PeerShare, holdings, shelf};
+use crate::api::types::PeerShare;
 
 /// How often progress is told and looked at.
 const TICK: Duration = Duration::from_millis(200);
 /// Bytes that are stored before they are made durable along the way: a sync competes with the
 /// download for disk and processor, but a system that is full of unwritten bytes stalls everybody.
 const FLUSH_BYTES: u64 = 2 << 30;
-/// How often in the course of a download the coordinator is told that a part is here.
-const TELLINGS: u64 = 8;
-/// What has fewer chunks is not offered while it is downloaded.
-const LEAST_OFFERED: u64 = 16;
 /// The shortest and the longest time that a full disk is left alone before the next try.
 const FULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -118,12 +115,8 @@ struct Pump<'a> {
     unusable: BTreeMap<PeerId, String>,
     /// Bytes stored since the last flush began; none while one is running.
     unflushed: Option<u64>,
-    /// On the shelf once there is something to offer.
-    offered: Option<Arc<shelf::Item>>,
-    /// Chunks stored since the coordinator was last told that a part is here.
-    untold_chunks: u64,
-    /// Held while an announcement of the part is under way.
-    announcing: Weak<OwnedSemaphorePermit>,
+    /// Nothing before there is something to offer.
+    offer: Option<Offer>,
     /// The disk is full: nothing is asked for.
     full: bool,
     full_pause: Duration,
@@ -151,9 +144,7 @@ impl<'a> Pump<'a> {
             names: BTreeMap::new(),
             unusable: BTreeMap::new(),
             unflushed: Some(0),
-            offered: None,
-            untold_chunks: 0,
-            announcing: Weak::new(),
+            offer: None,
             full: false,
             full_pause: FULL_PAUSE.0,
             moved: Moved::default(),
@@ -372,7 +363,10 @@ impl<'a> Pump<'a> {
         self.full_pause = FULL_PAUSE.0;
         self.flush(bytes.len() as u64);
         self.job.give_back(bytes);
-        self.offer();
+        match &mut self.offer {
+            Some(offer) => offer.grown(),
+            None => self.offer = Offer::begin(self.job, self.partial, &self.news),
+        }
     }
 
     fn received(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: bytes::BytesMut) {
@@ -441,61 +435,6 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Offers what is here to others while the rest is still coming.
-    fn offer(&mut self) {
-        if let Some(item) = &self.offered {
-            let _ = item.grown.send(());
-            self.untold_chunks += 1;
-            if self.untold_chunks > self.partial.layout().chunks() / TELLINGS {
-                self.announce_part();
-            }
-            return;
-        }
-        let Some(record) = self.job.goal.record.clone() else {
-            return;
-        };
-        let core = &self.job.core;
-        let id = self.job.goal.content.id;
-        if core.shelf.item(id).is_some() {
-            return;
-        }
-        let mut records = holdings::records_of(&core.catalog.state(), id);
-        records.push(record);
-        self.offered = Some(
-            core.shelf
-                .put(id, shelf::Body::Growing(self.partial.clone()), records),
-        );
-        self.announce_part();
-    }
-
-    /// Tells the coordinator that a part is here, so that those who download the same are told of each
-    /// other early. What is small is done before anybody could make use of it.
-    fn announce_part(&mut self) {
-        self.untold_chunks = 0;
-        let is_small = self.partial.layout().chunks() < LEAST_OFFERED;
-        let Some(item) = self.offered.as_ref().filter(|_| !is_small) else {
-            return;
-        };
-        let core = self.job.core.clone();
-        let place = match core.downloads.announcing().try_acquire_owned() {
-            Ok(place) if self.announcing.strong_count() == 0 => Arc::new(place),
-            _ => return,
-        };
-        self.announcing = Arc::downgrade(&place);
-        let (id, news, grown) = (
-            self.job.goal.content.id,
-            self.news.clone(),
-            item.grown.subscribe(),
-        );
-        self.job.core.spawn(async move {
-            let wanted = async |chunk| drop(news.send(News::Asked { chunk }).await);
-            if let Err(error) = announce::hold_part(&core, id, wanted, grown).await {
-                tracing::debug!("what is here of {id} is not announced: {error}");
-            }
-            drop(place);
-        });
-    }
-
     /// A peer that downloads the same has found this one: it is found in return.
     fn met(&mut self, holder: Holder) {
         let wanted = self.only.is_none_or(|peer| peer == holder.peer);
@@ -508,9 +447,10 @@ impl<'a> Pump<'a> {
 
 impl Drop for Pump<'_> {
     fn drop(&mut self) {
-        // A part that nobody completes is not offered any longer.
-        if self.offered.is_some() && self.swarm.outcome() != Outcome::Complete {
-            self.job.core.shelf.remove(self.job.goal.content.id);
+        if let Some(offer) = self.offer.take()
+            && self.swarm.outcome() != Outcome::Complete
+        {
+            offer.withdraw();
         }
     }
 }
