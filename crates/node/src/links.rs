@@ -23,9 +23,6 @@ use crate::{core::Core, serve};
 
 /// Bulk connections between two peers at most; more do not carry more.
 const BULK_PER_PEER: usize = 4;
-/// Over a way as long as this (there and back), one connection is slow to start and slow to recover
-/// from a loss: several share both.
-const LONG_WAY: Duration = Duration::from_millis(3);
 /// Connections to all peers at most.
 const LINKS: usize = 2048;
 /// How long an introduced peer has to dial.
@@ -101,34 +98,6 @@ impl Links {
             }
         };
         time::timeout(INTRODUCTION, arrived).await.ok()
-    }
-
-    /// Opens as many bulk connections to `holder` as there may be, if the way is long.
-    pub(crate) async fn widen(&self, core: &Arc<Core>, holder: &Holder, round_trip: Duration) {
-        let Some(address) = holder.address.as_ref().filter(|_| round_trip >= LONG_WAY) else {
-            return;
-        };
-        if self.bulk(&holder.peer) > 1 {
-            return;
-        }
-        // Those that fail are missed by nobody.
-        let _ = tokio::join!(
-            dial(core, holder.peer, address, Lane::Bulk),
-            dial(core, holder.peer, address, Lane::Bulk),
-            dial(core, holder.peer, address, Lane::Bulk),
-        );
-    }
-
-    /// The next of the bulk connections to `peer`: they take turns.
-    pub(crate) fn next_bulk(&self, peer: &PeerId) -> Option<Link> {
-        self.open_one(peer, Lane::Bulk)
-    }
-
-    /// How many bulk connections to `peer` are open.
-    pub(crate) fn bulk(&self, peer: &PeerId) -> usize {
-        let peers = self.peers();
-        let open = |lines: &Lines| lines.bulk.iter().filter(|link| !link.is_closed()).count();
-        peers.get(peer).map_or(0, open)
     }
 
     /// The coordinator says that `peer` wants a connection and cannot make it.

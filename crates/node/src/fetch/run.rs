@@ -251,11 +251,7 @@ impl<'a> Pump<'a> {
         let len = usize::try_from(len).expect("at most 1 MiB");
         let fetch = self.job.clone().fetch(
             self.partial.clone(),
-            self.job
-                .core
-                .links
-                .next_bulk(&peer)
-                .unwrap_or_else(|| connected.link.clone()),
+            connected.link.clone(),
             chunk,
             len,
             arrived.clone(),
@@ -345,13 +341,12 @@ impl<'a> Pump<'a> {
             Have::Some(chunks) => chunks.clone(),
             Have::Complete => RoaringTreemap::new(),
         };
+        let connected = Connected { holder, link, origin };
+        self.connected.insert(peer, connected);
         self.swarm.handle_holder(now, peer, self.job.goal.have(have));
         if let Some(round_trip) = round_trip {
             self.swarm.handle_latency(now, peer, round_trip);
-            self.widen(holder.clone(), round_trip);
         }
-        let connected = Connected { holder, link, origin };
-        self.connected.insert(peer, connected);
     }
 
     /// What a holder has by now that has these chunks more of the origin.
@@ -399,7 +394,6 @@ impl<'a> Pump<'a> {
             self.moved.fetched += under_way.arrived.load(Ordering::Relaxed);
         }
         self.swarm.handle_failed(now, peer, chunk, failure);
-        let gone = gone && self.job.core.links.bulk(&peer) == 0;
         if gone && self.connected.remove(&peer).is_some() {
             self.swarm.handle_gone(now, peer);
         }
@@ -439,13 +433,6 @@ impl<'a> Pump<'a> {
             self.unflushed = None;
             self.tasks.spawn(self.job.clone().flush(self.partial.clone()));
         }
-    }
-
-    fn widen(&self, holder: Holder, round_trip: Duration) {
-        let core = self.job.core.clone();
-        self.job
-            .core
-            .spawn(async move { core.links.widen(&core, &holder, round_trip).await });
     }
 
     /// A peer that downloads the same has found this one: it is found in return.
