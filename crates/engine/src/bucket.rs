@@ -52,6 +52,11 @@ impl Bucket {
         self.paid_until.saturating_sub(now)
     }
 
+    /// `bytes` that were taken will not pass after all: all who wait, wait less.
+    pub fn give_back(&mut self, bytes: u64) {
+        self.paid_until = self.paid_until.saturating_sub(self.time_for(bytes));
+    }
+
     /// Bytes that were ever taken: the place in the queue of who took last.
     pub fn taken(&self) -> u64 {
         self.taken

@@ -48,10 +48,12 @@ impl RateLimit {
     /// Waits until `bytes` may pass.
     pub(crate) async fn pass(&self, bytes: u64) {
         let Some(place) = self.take(bytes) else { return };
+        let mut waiting = Waiting { limit: self, bytes };
         loop {
             let changed = self.changed.notified();
             let wait = self.wait_for(place);
             if wait.is_zero() {
+                waiting.bytes = 0;
                 return;
             }
             tokio::select! {
@@ -79,6 +81,22 @@ impl RateLimit {
 
     fn bucket(&self) -> MutexGuard<'_, Option<Bucket>> {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits, and may give up: then what it took is given back.
+struct Waiting<'a> {
+    limit: &'a RateLimit,
+    bytes: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0
+            && let Some(bucket) = &mut *self.limit.bucket()
+        {
+            bucket.give_back(self.bytes);
+        }
     }
 }
 
@@ -117,5 +135,16 @@ mod tests {
         tokio::join!(limit.pass(1000 * MIB), lift);
         assert_eq!(start.elapsed().as_secs(), 25);
         assert_eq!(limit.rate(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_takes_nothing() {
+        let (limit, start) = (limit(Some(MIB)), Instant::now());
+        for _ in 0..100 {
+            let given_up = time::timeout(Duration::from_millis(10), limit.pass(10 * MIB)).await;
+            assert!(given_up.is_err());
+        }
+        limit.pass(10 * MIB).await;
+        assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
     }
 }

@@ -44,8 +44,6 @@ pub(crate) enum News {
     Searched { found: usize },
     /// A peer that downloads the same has found this one.
     Met { holder: Holder },
-    /// The coordinator has asked about this chunk.
-    Asked { chunk: u64 },
     /// A holder has more.
     HaveMore { peer: PeerId, chunks: Vec<u64> },
     /// All bytes of a chunk have come.

@@ -291,9 +291,6 @@ impl<'a> Pump<'a> {
                     self.connected.clear();
                 }
             }
-            News::Asked { chunk } => self
-                .swarm
-                .handle_priority(std::slice::from_ref(&(chunk..chunk + 1))),
             News::Met { holder } => self.met(holder),
             News::HaveMore { peer, chunks } => {
                 let chunks = self.have_more(peer, chunks);
@@ -365,7 +362,7 @@ impl<'a> Pump<'a> {
         self.job.give_back(bytes);
         match &mut self.offer {
             Some(offer) => offer.grown(),
-            None => self.offer = Offer::begin(self.job, self.partial, &self.news),
+            None => self.offer = Offer::begin(self.job, self.partial),
         }
     }
 

@@ -107,11 +107,11 @@ struct PeerArgs {
 /// How lists of peers are written.
 #[derive(Clone, Copy, ValueEnum)]
 enum ListStyle {
-    /// [B:10.0.0.2:6002,C:10.0.0.3:6003]
+    /// `[B:10.0.0.2:6002,C:10.0.0.3:6003]`
     Colon,
-    /// [B@10.0.0.2:6002:0,2;C@10.0.0.3:6003:1]
+    /// `[B@10.0.0.2:6002:0,2;C@10.0.0.3:6003:1]`
     At,
-    /// [B, C]
+    /// `[B, C]`
     Names,
 }
 

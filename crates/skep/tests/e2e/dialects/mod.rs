@@ -55,7 +55,7 @@ impl Stage {
 
     /// Starts a role of ours, with a home called `name`.
     fn skep(&self, name: &str, words: &[&str]) -> Role {
-        let words = [&["--json", "gateway"], words].concat();
+        let words = [&["--json", "-v", "gateway"], words].concat();
         Role::start(skep(&self.path(name), &words))
     }
 
