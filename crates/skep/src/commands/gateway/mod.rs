@@ -162,6 +162,12 @@ pub(crate) fn unknown(words: &[&str], known: &'static str) -> Failure {
     console::not_understood(BadCommand::Unknown { word, known })
 }
 
+/// Says that a server takes messages from now on.
+fn say_listening(out: &Output, role: &str, listen: SocketAddr) {
+    let ready = Ready::server(listen);
+    out.event("ready", &ready, format!("The {role} listens on {listen}."));
+}
+
 /// A role that cannot start.
 pub(crate) fn start_failed(error: StartError) -> Failure {
     let (kind, hint) = match &error {

@@ -15,7 +15,7 @@ use skep_gateway::napster::{
 use super::{
     Ready, Shared,
     console::{Console, Next},
-    done_listing, home, shared_dir, start_failed, start_log, unknown,
+    done_listing, home, say_listening, shared_dir, start_failed, start_log, unknown,
 };
 use crate::{exit::Exit, failure::Failure, globals::Globals, output, output::Output, runtime};
 
@@ -118,12 +118,7 @@ async fn index(args: IndexArgs, globals: &Globals, out: &Output) -> Result<Exit,
     };
     let server = Server::start(runtime::world(), args.shared.journal()?, config).await;
     let server = server.map_err(start_failed)?;
-    let listen = server.local();
-    out.event(
-        "ready",
-        &Ready::server(listen),
-        format!("The index listens on {listen}."),
-    );
+    say_listening(out, "index", server.local());
     stop.cancelled().await;
     server.stop().await;
     Ok(Exit::Done)

@@ -19,7 +19,7 @@ use tokio::net::lookup_host;
 use super::{
     Ready, Shared,
     console::{Console, Next, not_understood},
-    home, shared_dir, start_log,
+    home, say_listening, shared_dir, start_log,
 };
 use crate::{exit::Exit, failure::Failure, globals::Globals, output::Output, parse, runtime};
 
@@ -147,12 +147,7 @@ fn serve(args: ServerArgs, globals: &Globals, out: &Output) -> Result<Exit, Fail
         let stop = runtime::stop_on_signal()?;
         let service = Service::start(runtime::world(), &home, args.listen, config, journal).await;
         let service = service.map_err(not_served)?;
-        let listen = service.listen();
-        out.event(
-            "ready",
-            &Ready::server(listen),
-            format!("The server listens on {listen}."),
-        );
+        say_listening(out, "server", service.listen());
         let ended = service.run(&stop).await;
         ended.map_err(|e| Failure::new("stopped", e, "see the log above"))?;
         Ok(Exit::Done)

@@ -18,7 +18,7 @@ use skep_gateway::supernova::{
 use super::{
     Ready, Shared,
     console::{Console, Next},
-    done_listing, home, shared_dir, start_failed, start_log, unknown,
+    done_listing, home, say_listening, shared_dir, start_failed, start_log, unknown,
 };
 use crate::{exit::Exit, failure::Failure, globals, globals::Globals, output::Output, runtime};
 
@@ -89,12 +89,7 @@ async fn tracker(args: TrackerArgs, globals: &Globals, out: &Output) -> Result<E
     };
     let server = Server::start(runtime::world(), args.shared.journal()?, config).await;
     let server = server.map_err(start_failed)?;
-    let listen = server.local();
-    out.event(
-        "ready",
-        &Ready::server(listen),
-        format!("The tracker listens on {listen}."),
-    );
+    say_listening(out, "tracker", server.local());
     stop.cancelled().await;
     server.stop().await;
     Ok(Exit::Done)
