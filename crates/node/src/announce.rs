@@ -136,11 +136,12 @@ pub(crate) async fn hold(core: &Arc<Core>, contents: &[BlobId], complete: bool) 
     Ok(())
 }
 
-/// Says that a part of `content` is here. What is asked about it then may not be here yet: the answer
-/// waits until `grown` says that it is stored, or that nothing more comes.
+/// Says that a part of `content` is here. What is asked about it then may not be here yet: `wanted` is
+/// told the chunk, and the answer waits until `grown` says that it is stored, or that nothing more comes.
 pub(crate) async fn hold_part(
     core: &Arc<Core>,
     content: BlobId,
+    wanted: impl AsyncFnOnce(u64),
     mut grown: broadcast::Receiver<()>,
 ) -> Result<(), AnnounceError> {
     let holding = Holding {
@@ -157,6 +158,9 @@ pub(crate) async fn hold_part(
         let item = core.shelf.item(content);
         item.is_none_or(|item| item.body.stored().is_none_or(|stored| stored.contains(chunk)))
     };
+    if !is_here() {
+        wanted(chunk).await;
+    }
     while !is_here() && !matches!(grown.recv().await, Err(RecvError::Closed)) {}
     // Without an answer the question would stay open, and there may not be many of those.
     let answers = vec![answer(core, question).await];

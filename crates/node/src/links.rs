@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use skep_engine::swarm::FAR;
 use skep_net::{Inbox, Limits, Link, OpenError};
 use skep_wire::{
     PeerId,
@@ -98,6 +99,34 @@ impl Links {
             }
         };
         time::timeout(INTRODUCTION, arrived).await.ok()
+    }
+
+    /// Opens as many bulk connections to `holder` as there may be, if it is far.
+    pub(crate) async fn widen(&self, core: &Arc<Core>, holder: &Holder, round_trip: Duration) {
+        let Some(address) = holder.address.as_ref().filter(|_| round_trip >= FAR) else {
+            return;
+        };
+        if self.bulk(&holder.peer) > 1 {
+            return;
+        }
+        // Those that fail are missed by nobody.
+        let _ = tokio::join!(
+            dial(core, holder.peer, address, Lane::Bulk),
+            dial(core, holder.peer, address, Lane::Bulk),
+            dial(core, holder.peer, address, Lane::Bulk),
+        );
+    }
+
+    /// The next of the bulk connections to `peer`: they take turns.
+    pub(crate) fn next_bulk(&self, peer: &PeerId) -> Option<Link> {
+        self.open_one(peer, Lane::Bulk)
+    }
+
+    /// How many bulk connections to `peer` are open.
+    pub(crate) fn bulk(&self, peer: &PeerId) -> usize {
+        let peers = self.peers();
+        let open = |lines: &Lines| lines.bulk.iter().filter(|link| !link.is_closed()).count();
+        peers.get(peer).map_or(0, open)
     }
 
     /// The coordinator says that `peer` wants a connection and cannot make it.

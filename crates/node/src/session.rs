@@ -110,6 +110,11 @@ impl Session {
         })
     }
 
+    /// Whether there is a connection now, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        self.current().is_some()
+    }
+
     async fn link(&self) -> Result<Link, SessionError> {
         let up = async {
             loop {

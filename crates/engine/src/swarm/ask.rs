@@ -104,6 +104,7 @@ impl Swarm {
         }
         let chunk = self
             .choose_urgent(now, no, guess)
+            .or_else(|| self.choose_hurried(now, no))
             .or_else(|| self.choose_rarest(now, no));
         if chunk.is_none() && !self.holders[no].has_blocks() {
             self.holders[no].barren_at = Some(version);
@@ -120,6 +121,11 @@ impl Swarm {
         let bytes = self.board.bytes(chunk);
         let mine = self.holders[no].finish_s(now, bytes, guess);
         (self.soonest_elsewhere(now, no, chunk, guess) * 2.0 >= mine).then_some(chunk)
+    }
+
+    fn choose_hurried(&self, now: Duration, no: HolderNo) -> Option<u64> {
+        self.soon
+            .filter(|&chunk| self.board.state(chunk) == State::Wanted && self.holders[no].offers(chunk, now))
     }
 
     fn next_in(&self, now: Duration, no: HolderNo, range: &Range<u64>) -> Option<u64> {

@@ -57,7 +57,7 @@ pub(super) struct Holder {
     pub(super) barren_at: Option<u64>,
     rate: Rate,
     latency: Option<Duration>,
-    heard: Duration,
+    pub(super) heard: Duration,
     blocked: BTreeMap<u64, Block>,
     resume_at: Duration,
     /// Troubles since it last delivered a chunk.
@@ -211,14 +211,20 @@ impl Holder {
 
     /// How many chunks to ask of it at a time: bandwidth x delay, and one in the making at each end.
     pub(super) fn depth(&self, config: &Config) -> usize {
+        let is_far = self.latency.is_some_and(|latency| latency >= config.far);
+        let least = if is_far {
+            config.far_depth
+        } else {
+            config.min_depth
+        };
         let Some(rate) = self.rate.measured() else {
-            return config.min_depth;
+            return least;
         };
         let delay_s = self.latency_s() + config.slack.as_secs_f64();
         let chunks = rate * delay_s * GROWTH / CHUNK_BYTES as f64;
         let enough = (0..config.max_depth).take_while(|&depth| (depth as f64) < chunks);
         let wanted = enough.count() + 1;
-        wanted.clamp(config.min_depth, config.max_depth)
+        wanted.clamp(least, config.max_depth)
     }
 
     /// A chunk of `bytes` is asked of it.
@@ -415,7 +421,12 @@ mod tests {
             holder.depth(&config)
         };
         assert_eq!(depth(1, 1), 2);
-        assert_eq!(depth(90, 40 << 10), 6);
+        assert_eq!(
+            depth(90, 1),
+            config.far_depth,
+            "several connections have to be kept busy"
+        );
+        assert_eq!(depth(190, 40 << 10), 11);
         assert_eq!(depth(1_000, 1 << 20), 16);
     }
 

@@ -29,7 +29,9 @@ mod terms;
 mod tests;
 mod watch;
 
-pub use terms::{Action, Config, Failure, Have, HolderStats, Outcome, Progress, Reason, Received, Sizes};
+pub use terms::{
+    Action, Config, FAR, Failure, Have, HolderStats, Outcome, Progress, Reason, Received, Sizes,
+};
 
 use bits::Bits;
 use board::{Board, HolderNo, State};
@@ -49,6 +51,8 @@ pub struct Swarm {
     rng: SmallRng,
     /// Where downloads from complete holders begin, so that several downloads of one content differ.
     origin: u64,
+    /// What would be good to have soon, though nobody waits for it.
+    soon: Option<u64>,
     /// What somebody waits for, in order.
     urgent: Vec<Range<u64>>,
     /// Requests made so far.
@@ -89,6 +93,7 @@ impl Swarm {
             numbers: BTreeMap::new(),
             rng,
             origin,
+            soon: None,
             urgent: Vec::new(),
             requests: 0,
             me,
@@ -188,6 +193,16 @@ impl Swarm {
         self.tally.received += more;
     }
 
+    /// The request for `chunk` has not gone to `peer` yet: it waits here for the download rate, and that is not the
+    /// holder's fault. Call it some times a second while it does.
+    pub fn handle_held(&mut self, now: Duration, peer: PeerId, chunk: u64) {
+        let Some(no) = self.number(peer) else { return };
+        if let Some(flight) = self.board.flight_mut(chunk).filter(|flight| flight.holder == no) {
+            flight.heard = now;
+            self.holders[no].heard = now;
+        }
+    }
+
     /// All of `chunk` has come from `peer`: `bytes` bytes, not verified yet.
     pub fn handle_received(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: u64) -> Received {
         let Some(no) = self.number(peer) else {
@@ -281,6 +296,11 @@ impl Swarm {
         for range in ranges {
             self.board.want(range.clone());
         }
+    }
+
+    /// `chunk` is asked for next, whoever has room first. Nothing that is under way makes way for it.
+    pub fn hurry(&mut self, chunk: u64) {
+        self.soon = Some(chunk);
     }
 
     /// Ask for nothing more until [`Swarm::resume`]; what is under way is let in.

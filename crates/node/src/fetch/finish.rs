@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use skep_store::{Hashing, Source};
+use tokio::{sync::oneshot, time};
 
 use super::{
     error::GetError,
@@ -16,6 +17,9 @@ use crate::{
     catalog::{Entry, Held},
     holdings, shelf,
 };
+
+/// Who gets something waits so long for the coordinator to list it here, too.
+const ANNOUNCEMENT: Duration = Duration::from_secs(2);
 
 pub(crate) async fn finish(
     job: &Arc<Job>,
@@ -31,9 +35,7 @@ pub(crate) async fn finish(
     let bytes = source.bytes();
     if job.goal.record.is_some() {
         keep(job, choice, source).await?;
-        if let Err(error) = announce::hold(core, &[job.goal.content.id], true).await {
-            tracing::debug!("{} is announced later: {error}", job.goal.name);
-        }
+        announced(job).await;
     }
     Ok(GetDone {
         id: job.goal.content.id.to_string(),
@@ -45,6 +47,22 @@ pub(crate) async fn finish(
         peers: peers(&moved, verified),
         from: moved.from,
     })
+}
+
+/// Tells the coordinator that everything is here. A coordinator that is away is not waited for: it is
+/// told when it is back.
+async fn announced(job: &Arc<Job>) {
+    let (told, done) = oneshot::channel::<()>();
+    let of_job = job.clone();
+    job.core.spawn(async move {
+        if let Err(error) = announce::hold(&of_job.core, &[of_job.goal.content.id], true).await {
+            tracing::debug!("{} is announced later: {error}", of_job.goal.name);
+        }
+        drop(told);
+    });
+    if job.core.session.is_up() {
+        let _ = time::timeout(ANNOUNCEMENT, done).await;
+    }
 }
 
 /// What each holder gave, at which speed over the whole time.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +44,8 @@ pub(crate) enum News {
     Searched { found: usize },
     /// A peer that downloads the same has found this one.
     Met { holder: Holder },
+    /// The coordinator has asked about this chunk.
+    Asked { chunk: u64 },
     /// A holder has more.
     HaveMore { peer: PeerId, chunks: Vec<u64> },
     /// All bytes of a chunk have come.
@@ -93,6 +95,15 @@ pub(crate) struct Job {
     stop: CancellationToken,
     pages: tokio::sync::Mutex<()>,
     buffers: Mutex<Vec<BytesMut>>,
+}
+
+/// How far a chunk has come that was asked for.
+#[derive(Default)]
+pub(crate) struct Way {
+    /// It waits here for the download rate: the holder does not know of it yet.
+    pub(crate) held: AtomicBool,
+    /// Bytes of it that are here.
+    pub(crate) arrived: Arc<AtomicU64>,
 }
 
 /// What is at the target.
@@ -165,7 +176,7 @@ impl Job {
         link: Link,
         chunk: u64,
         len: usize,
-        arrived: Arc<AtomicU64>,
+        way: Arc<Way>,
     ) -> News {
         let peer = link.peer();
         let failed = |failure| News::Failed {
@@ -179,8 +190,11 @@ impl Job {
             Err(NoPage::Failed(failure)) => return failed(failure),
             Err(NoPage::NotStored(error)) => return News::NoPage { peer, chunk, error },
         }
+        way.held.store(true, Ordering::Relaxed);
         self.control.down.pass(len as u64).await;
         self.core.down.pass(len as u64).await;
+        way.held.store(false, Ordering::Relaxed);
+        let arrived = way.arrived.clone();
         match self.goal.read(&link, chunk, len, self.buffer(), arrived).await {
             Ok(bytes) => News::Received { peer, chunk, bytes },
             Err(error) => {
@@ -291,7 +305,7 @@ fn flag_of(stop: &CancellationToken, core: &Core) -> Arc<AtomicBool> {
     let (raised, stop) = (flag.clone(), stop.clone());
     core.spawn(async move {
         stop.cancelled().await;
-        raised.store(true, std::sync::atomic::Ordering::Relaxed);
+        raised.store(true, Ordering::Relaxed);
     });
     flag
 }

@@ -5,9 +5,9 @@
 use std::sync::{Arc, Weak};
 
 use skep_store::Partial;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::job::Job;
+use super::job::{Job, News};
 use crate::{announce, holdings, shelf};
 
 /// How often in the course of a download the coordinator is told that a part is here.
@@ -24,12 +24,13 @@ pub(super) struct Offer {
     untold: u64,
     /// Held while an announcement is under way.
     announcing: Weak<OwnedSemaphorePermit>,
+    news: mpsc::Sender<News>,
 }
 
 impl Offer {
     /// Puts the part on the shelf and announces it; none if others may not have it from here, or it
     /// is there already.
-    pub(super) fn begin(job: &Arc<Job>, partial: &Arc<Partial>) -> Option<Self> {
+    pub(super) fn begin(job: &Arc<Job>, partial: &Arc<Partial>, news: &mpsc::Sender<News>) -> Option<Self> {
         let record = job.goal.record.clone()?;
         let (core, id) = (&job.core, job.goal.content.id);
         if core.shelf.item(id).is_some() {
@@ -44,6 +45,7 @@ impl Offer {
             chunks: partial.layout().chunks(),
             untold: 0,
             announcing: Weak::new(),
+            news: news.clone(),
         };
         offer.announce();
         Some(offer)
@@ -77,8 +79,10 @@ impl Offer {
         let place = Arc::new(place);
         self.announcing = Arc::downgrade(&place);
         let (id, grown) = (self.job.goal.content.id, self.item.grown.subscribe());
+        let news = self.news.clone();
         self.job.core.spawn(async move {
-            if let Err(error) = announce::hold_part(&core, id, grown).await {
+            let wanted = async |chunk| drop(news.send(News::Asked { chunk }).await);
+            if let Err(error) = announce::hold_part(&core, id, wanted, grown).await {
                 tracing::debug!("what is here of {id} is not announced: {error}");
             }
             drop(place);

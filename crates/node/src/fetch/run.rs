@@ -8,10 +8,7 @@ mod view;
 use std::{
     collections::BTreeMap,
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -30,7 +27,7 @@ use super::{
     control::{Doing, Wish},
     error::GetError,
     holders,
-    job::{Body, Job, News},
+    job::{Body, Job, News, Way},
     offer::Offer,
     reuse, space,
 };
@@ -95,7 +92,7 @@ struct Connected {
 /// A chunk that is under way.
 struct UnderWay {
     task: AbortHandle,
-    arrived: Arc<AtomicU64>,
+    way: Arc<Way>,
     told: u64,
 }
 
@@ -225,7 +222,7 @@ impl<'a> Pump<'a> {
             Action::Request { peer, chunk } => self.request(peer, chunk),
             Action::Cancel { peer, chunk } => {
                 if let Some(under_way) = self.under_way.remove(&(peer, chunk)) {
-                    self.moved.fetched += under_way.arrived.load(Ordering::Relaxed);
+                    self.moved.fetched += under_way.way.arrived.load(Ordering::Relaxed);
                     under_way.task.abort();
                 }
             }
@@ -247,24 +244,22 @@ impl<'a> Pump<'a> {
             return self.swarm.handle_gone(now, peer);
         };
         let len = self.partial.layout().chunk_bytes(chunk).unwrap_or_default();
-        let arrived = Arc::new(AtomicU64::new(0));
+        let way = Arc::new(Way::default());
         let len = usize::try_from(len).expect("at most 1 MiB");
         let fetch = self.job.clone().fetch(
             self.partial.clone(),
-            connected.link.clone(),
+            self.job
+                .core
+                .links
+                .next_bulk(&peer)
+                .unwrap_or_else(|| connected.link.clone()),
             chunk,
             len,
-            arrived.clone(),
+            way.clone(),
         );
         let task = self.tasks.spawn(fetch);
-        self.under_way.insert(
-            (peer, chunk),
-            UnderWay {
-                task,
-                arrived,
-                told: 0,
-            },
-        );
+        self.under_way
+            .insert((peer, chunk), UnderWay { task, way, told: 0 });
     }
 
     async fn hear(&mut self, news: News) -> Result<(), GetError> {
@@ -291,6 +286,7 @@ impl<'a> Pump<'a> {
                     self.connected.clear();
                 }
             }
+            News::Asked { chunk } => self.swarm.hurry(chunk),
             News::Met { holder } => self.met(holder),
             News::HaveMore { peer, chunks } => {
                 let chunks = self.have_more(peer, chunks);
@@ -338,12 +334,13 @@ impl<'a> Pump<'a> {
             Have::Some(chunks) => chunks.clone(),
             Have::Complete => RoaringTreemap::new(),
         };
-        let connected = Connected { holder, link, origin };
-        self.connected.insert(peer, connected);
         self.swarm.handle_holder(now, peer, self.job.goal.have(have));
         if let Some(round_trip) = round_trip {
             self.swarm.handle_latency(now, peer, round_trip);
+            self.widen(holder.clone(), round_trip);
         }
+        let connected = Connected { holder, link, origin };
+        self.connected.insert(peer, connected);
     }
 
     /// What a holder has by now that has these chunks more of the origin.
@@ -362,7 +359,7 @@ impl<'a> Pump<'a> {
         self.job.give_back(bytes);
         match &mut self.offer {
             Some(offer) => offer.grown(),
-            None => self.offer = Offer::begin(self.job, self.partial),
+            None => self.offer = Offer::begin(self.job, self.partial, &self.news),
         }
     }
 
@@ -388,9 +385,10 @@ impl<'a> Pump<'a> {
 
     fn failed(&mut self, now: Duration, peer: PeerId, chunk: u64, failure: Failure, gone: bool) {
         if let Some(under_way) = self.under_way.remove(&(peer, chunk)) {
-            self.moved.fetched += under_way.arrived.load(Ordering::Relaxed);
+            self.moved.fetched += under_way.way.arrived.load(Ordering::Relaxed);
         }
         self.swarm.handle_failed(now, peer, chunk, failure);
+        let gone = gone && self.job.core.links.bulk(&peer) == 0;
         if gone && self.connected.remove(&peer).is_some() {
             self.swarm.handle_gone(now, peer);
         }
@@ -430,6 +428,13 @@ impl<'a> Pump<'a> {
             self.unflushed = None;
             self.tasks.spawn(self.job.clone().flush(self.partial.clone()));
         }
+    }
+
+    fn widen(&self, holder: Holder, round_trip: Duration) {
+        let core = self.job.core.clone();
+        self.job
+            .core
+            .spawn(async move { core.links.widen(&core, &holder, round_trip).await });
     }
 
     /// A peer that downloads the same has found this one: it is found in return.

@@ -117,6 +117,20 @@ fn a_reader_gets_its_chunks_first_and_in_order() {
 }
 
 #[test]
+fn a_hurried_chunk_is_the_next_one_and_nothing_makes_way_for_it() {
+    let mut rig = Rig::new(50);
+    rig.complete(0..1);
+    let asked = rig.requests();
+    rig.swarm.hurry(33);
+    assert_eq!(rig.poll(), []);
+    rig.wait(ms(10));
+    rig.deliver(asked[0].0, asked[0].1);
+    assert_eq!(rig.requests().first().map(|&(_, chunk)| chunk), Some(33));
+    let order = rig.finish();
+    assert!(!order.contains(&33), "once is enough");
+}
+
+#[test]
 fn reading_a_range_wants_it() {
     let sizes = Sizes::Even {
         total_bytes: 100 * MIB,

@@ -158,6 +158,23 @@ fn silence_is_a_stall_and_the_next_one_must_be_longer() {
 }
 
 #[test]
+fn what_waits_here_for_the_rate_is_not_stalled() {
+    let mut rig = Rig::new(2);
+    rig.complete(0..1);
+    let asked = rig.requests();
+    for _ in 0..3_000 {
+        rig.wait(ms(100));
+        for &(from, chunk) in &asked {
+            rig.swarm.handle_held(rig.now, from, chunk);
+        }
+        assert_eq!(rig.poll(), []);
+    }
+    rig.wait(Duration::from_secs(60));
+    let stalled = |action: &Action| matches!(action, Action::Cancel { .. });
+    assert_eq!(rig.poll().iter().filter(|action| stalled(action)).count(), 2);
+}
+
+#[test]
 fn a_lost_connection_frees_its_chunks_and_coming_back_is_welcome() {
     let mut rig = Rig::new(4);
     rig.complete(0..1);

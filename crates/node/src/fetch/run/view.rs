@@ -16,10 +16,12 @@ impl Pump<'_> {
     pub(super) fn look(&mut self) {
         let now = self.job.core.mono();
         for (&(peer, chunk), under_way) in &mut self.under_way {
-            let arrived = under_way.arrived.load(Ordering::Relaxed);
+            let arrived = under_way.way.arrived.load(Ordering::Relaxed);
             if arrived != under_way.told {
                 under_way.told = arrived;
                 self.swarm.handle_progress(now, peer, chunk, arrived);
+            } else if under_way.way.held.load(Ordering::Relaxed) {
+                self.swarm.handle_held(now, peer, chunk);
             }
         }
         let seen = self.swarm.progress(now);
