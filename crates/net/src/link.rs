@@ -133,12 +133,26 @@ impl Link {
         let answer = timeout_at(deadline, asking)
             .await
             .map_err(|_| AskError::TimedOut)??;
-        match answer {
-            Answer::Message { kind, body } if kind == Rep::KIND => {
-                Rep::decode(&body).map_err(|_| AskError::Malformed)
-            }
-            other => Err(not_an_answer(&other)),
-        }
+        expected(answer)
+    }
+
+    /// Asks and waits for the answer, as long as `progress` rises meanwhile: for what takes the other side as long as
+    /// it takes to move bytes. Dropping the future cancels the request.
+    ///
+    /// # Errors
+    /// [`AskError`] when there is no answer of that type.
+    pub async fn ask_while<Req: Message, Rep: Message>(
+        &self,
+        request: &Req,
+        progress: &AtomicU64,
+    ) -> Result<Rep, AskError> {
+        let (done, answer) = oneshot::channel();
+        let sending = self.send_request(request, Waiter::Message(done));
+        let reply_timeout = self.shared().limits.reply_timeout;
+        let _unless_answered = timeout(reply_timeout, sending)
+            .await
+            .map_err(|_| AskError::TimedOut)??;
+        expected(self.patient_answer(answer, progress).await?)
     }
 
     /// Asks for a bulk answer of at most `at_most` bytes, appended to `buffer`, which grows to hold
@@ -168,24 +182,24 @@ impl Link {
         let _unless_answered = timeout(reply_timeout, sending)
             .await
             .map_err(|_| AskError::TimedOut)??;
-        match self.bulk_answer(answer, &arrived).await? {
+        match self.patient_answer(answer, &arrived).await? {
             Answer::Bulk(buffer) => Ok(buffer),
             message @ Answer::Message { .. } => Err(not_an_answer(&message)),
         }
     }
 
-    /// Waits as long as bytes keep coming.
-    async fn bulk_answer(
+    /// Waits as long as `progress` rises.
+    async fn patient_answer(
         &self,
         mut answer: oneshot::Receiver<Answer>,
-        arrived: &AtomicU64,
+        progress: &AtomicU64,
     ) -> Result<Answer, AskError> {
-        let mut before = arrived.load(Ordering::Relaxed);
+        let mut before = progress.load(Ordering::Relaxed);
         loop {
             if let Ok(answer) = timeout(self.shared().limits.reply_timeout, &mut answer).await {
                 return answer.map_err(|_| self.closed_error());
             }
-            let now = arrived.load(Ordering::Relaxed);
+            let now = progress.load(Ordering::Relaxed);
             if now == before {
                 return Err(AskError::TimedOut);
             }
@@ -277,6 +291,16 @@ struct Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.shared.abandon(self.request);
+    }
+}
+
+/// The answer, if it is of the type that was asked for.
+fn expected<Rep: Message>(answer: Answer) -> Result<Rep, AskError> {
+    match answer {
+        Answer::Message { kind, body } if kind == Rep::KIND => {
+            Rep::decode(&body).map_err(|_| AskError::Malformed)
+        }
+        other => Err(not_an_answer(&other)),
     }
 }
 

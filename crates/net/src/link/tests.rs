@@ -564,3 +564,21 @@ async fn opening_is_refused_times_out_or_breaks_off() {
     drop(far);
     assert!(matches!(open(near).await.err().unwrap(), OpenError::Io(_)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_take_its_time_while_something_moves() {
+    let ((a, _inbox), (_b, mut inbox)) = pair().await;
+    let progress = AtomicU64::new(0);
+    let answered = async {
+        let incoming = inbox.recv().await.expect("the request");
+        for _ in 0..10 {
+            tokio::time::sleep(a.shared().limits.reply_timeout / 2).await;
+            progress.fetch_add(1, Ordering::Relaxed);
+        }
+        incoming.responder.reply(&Done {}).await;
+    };
+    let (done, ()) = tokio::join!(a.ask_while::<_, Done>(&LOOKUP, &progress), answered);
+    assert_eq!(done.unwrap(), Done {});
+    let silent = a.ask_while::<_, Done>(&LOOKUP, &progress).await;
+    assert!(matches!(silent, Err(AskError::TimedOut)));
+}
