@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use skep_wire::{
     Signed, SigningKey,
-    backup::{Cancelation, Condemnation, Head, PackRecord, Roster, decode_pack_list, encode_pack_list},
+    backup::{Cancelation, Condemnation, Head, PackRecord, Permit, Roster, decode_pack_list, encode_pack_list},
     record::{CoordinatorCertificate, Grant, Revocations, ShareRecord},
     signed::Record,
 };
@@ -19,6 +19,7 @@ fuzz_target!(|data: &[u8]| {
     judge::<Head>(data);
     judge::<Condemnation>(data);
     judge::<Cancelation>(data);
+    judge::<Permit>(data);
     if let Some(packs) = decode_pack_list(data) {
         assert_eq!(encode_pack_list(packs), data);
     }

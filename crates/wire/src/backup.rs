@@ -5,6 +5,7 @@
 //! it, with the right to say so: [`open`] and [`open_kept`] are the only doors. No record contains
 //! a network: an owner's backups are the same in every network that their holders join.
 
+mod permit;
 mod roster;
 mod scheme;
 
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub use self::{
+    permit::Permit,
     roster::{Device, MAX_DEVICES, MAX_RETIRED, Retired, Rights, Roster},
     scheme::{ParseSchemeError, Scheme},
 };

@@ -5,6 +5,10 @@
 //! travels raw in the frame's body. Lengths and counts inside a body are checked while it is read.
 //! Who may say what to whom, and when, is not here.
 
+#[macro_use]
+mod table;
+
+mod backup;
 mod parts;
 mod v1;
 
@@ -13,7 +17,7 @@ use thiserror::Error;
 
 use crate::bounded;
 
-pub use self::{parts::*, v1::*};
+pub use self::{backup::*, parts::*, v1::*};
 pub use crate::endpoint::Endpoint;
 
 /// ALPN of the major version (RFC 7301).
@@ -27,6 +31,8 @@ pub const SEGMENT_LAST: u16 = 0x0211;
 pub const SEGMENT_BYTES: u32 = 128 * 1024;
 /// The most bytes in the body of a type that is not known: so much is read and dropped.
 pub const UNKNOWN_LIMIT: u32 = 64 * 1024;
+
+const KIB: u32 = 1024;
 
 /// A message that is not the body of its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -66,6 +72,37 @@ pub trait Message: Serialize + DeserializeOwned {
     }
 }
 
+/// All types with a struct, in the order of their numbers: number, name, limit.
+pub fn all() -> impl Iterator<Item = &'static (u16, &'static str, u32)> {
+    v1::TABLE.iter().chain(backup::TABLE)
+}
+
+/// The most bytes the body of this type may have; none for a type that is not known.
+#[must_use]
+pub fn limit(kind: u16) -> Option<u32> {
+    match kind {
+        SEGMENT | SEGMENT_LAST => Some(SEGMENT_BYTES),
+        kind => v1::limit(kind).or_else(|| backup::limit(kind)),
+    }
+}
+
+/// The name of a type, for logs.
+#[must_use]
+pub fn name(kind: u16) -> &'static str {
+    match kind {
+        SEGMENT => "Segment",
+        SEGMENT_LAST => "SegmentLast",
+        kind => v1::name(kind).or_else(|| backup::name(kind)).unwrap_or("?"),
+    }
+}
+
+/// Reads a body of any type and shows it, for logs and never-panic tests.
+#[must_use]
+pub fn describe(kind: u16, body: &[u8]) -> String {
+    let known = v1::describe(kind, body).or_else(|| backup::describe(kind, body));
+    known.unwrap_or_else(|| format!("{} bytes", body.len()))
+}
+
 impl Refused {
     /// A denial whose text keeps to the limits, whatever it was made of: what is over is cut off,
     /// what deceives is replaced.
@@ -80,165 +117,4 @@ impl Refused {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        id::{BlobId, PeerId},
-        name::{PeerName, ShareName},
-        record::Role,
-    };
-
-    fn fits<M: Message + PartialEq>(message: &M) {
-        let body = message.encode();
-        assert!(
-            body.len() <= M::LIMIT as usize,
-            "{}: {} bytes",
-            M::NAME,
-            body.len()
-        );
-        assert!(M::decode(&body).is_ok_and(|read| read == *message), "{}", M::NAME);
-    }
-
-    fn refused<M: Message>(message: &M) {
-        assert_eq!(
-            M::decode(&message.encode()).err(),
-            Some(MalformedMessage { kind: M::KIND })
-        );
-    }
-
-    fn peer_name() -> PeerName {
-        PeerName::parse(&"x".repeat(64)).unwrap()
-    }
-
-    fn endpoint() -> Endpoint {
-        Endpoint {
-            host: "x".repeat(255),
-            port: u16::MAX,
-        }
-    }
-
-    fn triples(count: usize) -> Vec<Triple> {
-        let (nonce, leaf, answer) = ([0xff; 32], u64::MAX, [0xff; 32]);
-        vec![Triple { nonce, leaf, answer }; count]
-    }
-
-    fn answers(count: usize, triple_count: usize) -> Answers {
-        let answer = Answer {
-            content: BlobId([0xff; 32]),
-            answer: Some([0xff; 32]),
-            triples: triples(triple_count),
-        };
-        Answers {
-            answers: vec![answer; count],
-        }
-    }
-
-    fn holders(count: usize) -> Holders {
-        let holder = Holder {
-            peer: PeerId([0xff; 32]),
-            name: peer_name(),
-            address: Some(endpoint()),
-            complete: true,
-        };
-        Holders {
-            holders: vec![holder; count],
-        }
-    }
-
-    fn peers(count: usize) -> Peers {
-        let row = PeerRow {
-            peer: PeerId([0xff; 32]),
-            name: peer_name(),
-            role: Role::Both,
-            presence: Presence::Failed,
-            reachable: true,
-            capacity_bytes: u64::MAX,
-            used_bytes: u64::MAX,
-            last_seen_unix_s: u64::MAX,
-        };
-        Peers {
-            peers: vec![row; count],
-            more: true,
-        }
-    }
-
-    fn page(leaves: usize, path: usize) -> OutlinePage {
-        OutlinePage {
-            leaves: vec![[0xff; 32]; leaves],
-            path: vec![[0xff; 32]; path],
-        }
-    }
-
-    fn questions(count: usize) -> Questions {
-        let (content, nonce, leaf) = (BlobId([0xff; 32]), [0xff; 32], u64::MAX);
-        Questions {
-            questions: vec![Question { content, nonce, leaf }; count],
-        }
-    }
-
-    fn have_more(count: usize) -> HaveMore {
-        HaveMore {
-            content: BlobId([0xff; 32]),
-            chunks: vec![u64::MAX; count],
-        }
-    }
-
-    fn find(words: usize) -> Find {
-        Find {
-            query: Query::Words(vec!["x".repeat(255); words]),
-            after: Some((peer_name(), ShareName::parse(&"x".repeat(255)).unwrap())),
-        }
-    }
-
-    #[test]
-    fn full_lists_fit_their_messages() {
-        fits(&answers(1024, 8));
-        fits(&holders(50));
-        fits(&peers(500));
-        fits(&page(4096, 64));
-        fits(&questions(1024));
-        fits(&have_more(4096));
-        fits(&find(16));
-        fits(&Deposit { triples: triples(8) });
-        fits(&Drop {
-            contents: vec![BlobId([0xff; 32]); 1024],
-        });
-        fits(&Dial {
-            peer: PeerId([0xff; 32]),
-            address: endpoint(),
-        });
-    }
-
-    #[test]
-    fn longer_lists_are_refused() {
-        refused(&answers(1025, 0));
-        refused(&answers(1, 9));
-        refused(&holders(51));
-        refused(&peers(501));
-        refused(&page(4097, 0));
-        refused(&page(0, 65));
-        refused(&questions(1025));
-        refused(&have_more(4097));
-        refused(&find(17));
-        refused(&Deposit { triples: triples(9) });
-    }
-
-    #[test]
-    fn texts_for_people_are_bounded_and_do_not_deceive() {
-        let reason = Reason::Busy;
-        for text in [
-            "x".repeat(513),
-            "\u{1b}[2J".into(),
-            "a\nb".into(),
-            "\u{202e}".into(),
-        ] {
-            refused(&Refused {
-                reason,
-                text: text.clone(),
-            });
-            fits(&Refused::new(reason, &text));
-        }
-        assert_eq!(Refused::new(reason, "no\tway").text, "no?way");
-        assert_eq!(Refused::new(reason, &"é".repeat(300)).text, "é".repeat(256));
-    }
-}
+mod tests;

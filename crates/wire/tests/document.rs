@@ -1,6 +1,7 @@
 //! docs/protocol.md says what the code does: every message with its number, limit and fields, every record.
 
 use skep_wire::{
+    backup::Permit,
     chunk, manifest, message, outline, path,
     record::{CoordinatorCertificate, Grant, Revocations, ShareRecord},
     signed::Record,
@@ -8,8 +9,14 @@ use skep_wire::{
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
-const MESSAGES: &str = include_str!("../src/message/v1.rs");
-const RECORDS: &str = include_str!("../src/record.rs");
+const MESSAGES: &str = concat!(
+    include_str!("../src/message/v1.rs"),
+    include_str!("../src/message/backup.rs")
+);
+const RECORDS: &str = concat!(
+    include_str!("../src/record.rs"),
+    include_str!("../src/backup/permit.rs")
+);
 
 /// 1048576 as people write it: 1,048,576.
 fn grouped(number: u64) -> String {
@@ -61,7 +68,7 @@ fn has_fields(row: &str, fields: &[&str]) {
 
 #[test]
 fn every_message_has_its_row() {
-    for (kind, name, limit) in message::ALL {
+    for (kind, name, limit) in message::all() {
         let row = row(&[&format!("{kind:#06x}"), name, &grouped(u64::from(*limit))]);
         has_fields(row, &fields(MESSAGES, &format!(", {name} {{")));
     }
@@ -90,15 +97,16 @@ fn every_record_has_its_row() {
     check::<CoordinatorCertificate>("CoordinatorCertificate");
     check::<Revocations>("Revocations");
     check::<ShareRecord>("ShareRecord");
+    check::<Permit>("Permit");
 }
 
 #[test]
 fn every_reason_has_its_number() {
-    for number in 0..15u8 {
+    for number in 0..16u8 {
         let reason: message::Reason = postcard::from_bytes(&[number]).expect("a reason");
         row(&[&number.to_string(), &format!("{reason:?}")]);
     }
-    assert!(postcard::from_bytes::<message::Reason>(&[15]).is_err());
+    assert!(postcard::from_bytes::<message::Reason>(&[16]).is_err());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use skep_wire::{
     BlobId,
     manifest::Node,
-    message::{self, Lane, Presence, Query, Reason},
+    message::{self, Lane, Level, Presence, Query, Reason},
     record::{Audience, ContentKind, Role},
 };
 
@@ -57,7 +57,7 @@ fn golden_bytes_decode_and_encode_to_themselves() {
 #[test]
 fn every_message_has_an_example() {
     let names: BTreeSet<_> = examples::all().into_iter().map(|example| example.name).collect();
-    for (_, name, _) in message::ALL {
+    for (_, name, _) in message::all() {
         assert!(names.contains(name), "{name}");
     }
 }
@@ -74,6 +74,8 @@ fn variants_keep_their_numbers() {
     assert_eq!(numbers(&[Lane::Control, Lane::Talk, Lane::Bulk]), [0, 1, 2]);
     let presence = [Presence::Online, Presence::Offline, Presence::Failed];
     assert_eq!(numbers(&presence), [0, 1, 2]);
+    let levels = [Level::Whole, Level::Degraded, Level::AtRisk, Level::Lost];
+    assert_eq!(numbers(&levels), [0, 1, 2, 3]);
     let (publisher, name) = (None, "a".parse().expect("a name"));
     let (id, size, executable) = (BlobId([0; 32]), 0, false);
     let queries = [
@@ -107,6 +109,7 @@ fn reasons_keep_their_numbers() {
         Reason::Busy,
         Reason::BadRequest,
         Reason::Internal,
+        Reason::NoRoom,
     ];
     for (number, reason) in (0..).zip(reasons) {
         assert_eq!(postcard::to_allocvec(&reason), Ok(vec![number]), "{reason:?}");

@@ -72,8 +72,7 @@ fn hashes_of_the_wrong_length_are_no_message() {
 }
 
 fn message_kind(name: &str) -> u16 {
-    message::ALL
-        .iter()
+    message::all()
         .find(|(_, known, _)| *known == name)
         .expect("a name of the table")
         .0
@@ -81,7 +80,7 @@ fn message_kind(name: &str) -> u16 {
 
 #[test]
 fn a_body_over_its_limit_is_malformed_before_it_is_read() {
-    for (kind, name, limit) in message::ALL {
+    for (kind, name, limit) in message::all() {
         assert_eq!(message::limit(*kind), Some(*limit));
         assert_eq!(message::name(*kind), *name);
         let shown = message::describe(*kind, &vec![0; *limit as usize + 1]);
@@ -92,8 +91,8 @@ fn a_body_over_its_limit_is_malformed_before_it_is_read() {
 
 #[test]
 fn numbers_and_names_are_not_used_twice() {
-    for (at, (kind, name, _)) in message::ALL.iter().enumerate() {
-        for (later, other, _) in &message::ALL[at + 1..] {
+    for (at, (kind, name, _)) in message::all().enumerate() {
+        for (later, other, _) in message::all().skip(at + 1) {
             assert!(kind < later && name != other, "{name} {other}");
         }
         assert!(![message::SEGMENT, message::SEGMENT_LAST].contains(kind));

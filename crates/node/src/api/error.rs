@@ -62,6 +62,7 @@ fn denial(reason: Reason) -> (&'static str, &'static str) {
         Reason::Busy => ("busy", "try again in a moment"),
         Reason::BadRequest => ("bad_request", "the two sides may be of different versions"),
         Reason::Internal => ("internal", "the log of the other side says more"),
+        Reason::NoRoom => ("no_room", "let more storage peers join, or raise their capacity"),
     }
 }
 

@@ -3,13 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    backup::{PackRecord, Scheme},
     bounded,
     endpoint::Endpoint,
-    id::{BlobId, PeerId},
+    id::{BlobId, PackId, PeerId},
     name::{PeerName, ShareName},
     record::{Grant, Role, ShareRecord},
     signed::Signed,
 };
+
+const MAX_SHARDS: usize = Scheme::MAX_SHARDS;
 
 /// What a connection is for; said in the hello by who dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +58,8 @@ pub enum Reason {
     BadRequest,
     /// Something failed inside.
     Internal,
+    /// It cannot be placed or kept: too few peers, too little space.
+    NoRoom,
 }
 
 /// What one who has a leaf can compute and nobody else: `keyed BLAKE3(nonce, leaf)`.
@@ -178,4 +183,92 @@ pub enum Query {
     },
     /// This content.
     Id(BlobId),
+}
+
+/// A pack that is to be placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPack {
+    /// Which.
+    pub pack: PackId,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// Who shall keep a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackPlan {
+    /// Which.
+    pub pack: PackId,
+    /// Shard n goes to the n-th. At most [`Scheme::MAX_SHARDS`].
+    #[serde(deserialize_with = "bounded::list::<MAX_SHARDS, _, _>")]
+    pub holders: Vec<PeerId>,
+}
+
+/// A shard that somebody keeps, and its owner's word on the pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldShard {
+    /// Signed by a device of the owner.
+    pub record: Signed<PackRecord>,
+    /// Which shard.
+    pub shard: u8,
+}
+
+/// A shard by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ShardName {
+    /// Of which pack.
+    pub pack: PackId,
+    /// Which.
+    pub shard: u8,
+}
+
+/// Who has a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ShardAt {
+    /// Which.
+    pub shard: u8,
+    /// Who.
+    pub peer: PeerId,
+}
+
+/// A pack, and who has what of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocatedPack {
+    /// Signed by a device of the owner.
+    pub record: Signed<PackRecord>,
+    /// Online or not. At most 64.
+    #[serde(deserialize_with = "bounded::list::<64, _, _>")]
+    pub held: Vec<ShardAt>,
+}
+
+/// The newest head of a device that somebody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadNumber {
+    /// Whose.
+    pub device: PeerId,
+    /// Its number.
+    pub number: u64,
+}
+
+/// Someone to read a shard from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardSource {
+    /// Which shard it has.
+    pub shard: u8,
+    /// Who and where.
+    pub holder: Holder,
+}
+
+/// How well a pack is kept, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// All of its shards.
+    Whole,
+    /// Some are lost; it can be restored, and survives the loss of another.
+    Degraded,
+    /// It can be restored, and does not survive the loss of another.
+    AtRisk,
+    /// Too few shards are left.
+    Lost,
 }

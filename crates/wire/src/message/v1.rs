@@ -1,11 +1,8 @@
-//! Every message of version 1. The macro makes of the list the structs and the tables by number.
+//! The messages of version 1, but for those about backups, which are in [`super::backup`].
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Answer, Holder, Holding, Lane, Listed, Message, PeerRow, Query, Question, Reason, SEGMENT, SEGMENT_BYTES,
-    SEGMENT_LAST, Triple,
-};
+use super::{Answer, Holder, Holding, KIB, Lane, Listed, Message, PeerRow, Query, Question, Reason, Triple};
 use crate::{
     bounded,
     endpoint::Endpoint,
@@ -15,57 +12,6 @@ use crate::{
     signed::Signed,
     ticket::Secret,
 };
-
-const KIB: u32 = 1024;
-
-macro_rules! messages {
-    ($($(#[$doc:meta])* $kind:literal $limit:expr, $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-            pub struct $name { $($(#[$fdoc])* pub $field: $type,)* }
-
-            impl Message for $name {
-                const KIND: u16 = $kind;
-                const LIMIT: u32 = $limit;
-                const NAME: &'static str = stringify!($name);
-            }
-        )*
-
-        /// The most bytes the body of this type may have; none for a type that is not known.
-        #[must_use]
-        pub fn limit(kind: u16) -> Option<u32> {
-            match kind {
-                SEGMENT | SEGMENT_LAST => Some(SEGMENT_BYTES),
-                $($kind => Some($limit),)*
-                _ => None,
-            }
-        }
-
-        /// The name of a type, for logs.
-        #[must_use]
-        pub fn name(kind: u16) -> &'static str {
-            match kind {
-                SEGMENT => "Segment",
-                SEGMENT_LAST => "SegmentLast",
-                $($kind => stringify!($name),)*
-                _ => "?",
-            }
-        }
-
-        /// All types with a struct, in the order of their numbers: number, name, limit.
-        pub const ALL: &[(u16, &str, u32)] = &[$(($kind, stringify!($name), $limit)),*];
-
-        /// Reads a body of any type and shows it, for logs and never-panic tests.
-        #[must_use]
-        pub fn describe(kind: u16, body: &[u8]) -> String {
-            match kind {
-                $($kind => $name::decode(body).map_or_else(|e| e.to_string(), |m| format!("{m:?}")),)*
-                _ => format!("{} bytes", body.len()),
-            }
-        }
-    };
-}
 
 messages! {
     // --- both kinds of connection -------------------------------------------------------------

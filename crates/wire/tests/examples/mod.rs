@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the examples are right, or no test is")]
 
+mod backup;
+
 use skep_wire::{
     BlobId, Link, Manifest, NetworkId, PeerId, PeerName, Signed, SigningKey, Ticket,
     frame::{Header, REPLY},
@@ -30,6 +32,11 @@ pub(crate) fn all() -> Vec<Example> {
     out.extend(finding());
     out.extend(orders());
     out.extend(transfer());
+    out.extend(backup::records());
+    out.extend(backup::placing());
+    out.extend(backup::looking());
+    out.extend(backup::keeping());
+    out.extend(backup::moving());
     out
 }
 
