@@ -34,11 +34,15 @@ impl Download {
         self.finished
     }
 
-    /// Takes bytes, and appends to `out` what is certain of the content.
+    /// Takes bytes, and appends to `out` what is certain of the content. What comes after an end
+    /// mark is dropped.
     ///
     /// # Errors
     /// When they belong to no download.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), BadDownload> {
+        if self.finished {
+            return Ok(());
+        }
         self.held.extend_from_slice(bytes);
         let mut rest = self.held.as_slice();
         while let Some((frame, after)) = rest.split_first_chunk::<PDU_BYTES>() {
@@ -168,6 +172,18 @@ mod tests {
         download.push(&padded, &mut out).unwrap();
         assert!(download.is_finished());
         assert_eq!(out.len(), 100);
+    }
+
+    #[test]
+    fn nothing_after_an_end_mark_belongs_to_the_content() {
+        let mark = Answer::Done(String::new()).encode();
+        let marked = [&sent(&[7; 100])[..], &mark].concat();
+        let (mut download, mut out) = (Download::default(), Vec::new());
+        for bytes in [&marked[..], b"C", &marked] {
+            download.push(bytes, &mut out).unwrap();
+        }
+        download.end(&mut out).unwrap();
+        assert_eq!(out, [7; 100]);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! A peer that runs: it shares a folder, serves the files in it, and gets those of others.
 //!
 //! The document's peer has one thing to do after the other, and a thread that serves; so its role
-//! is two sequences and no state machine. The connection to the tracker is in
-//! [`session`](super::session).
+//! is two sequences and no state machine. The connection to the tracker is in `session`.
 
 use std::{
     io,
