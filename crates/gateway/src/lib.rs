@@ -5,11 +5,13 @@
 //! is `skep_engine::directory`'s. What all dialects need stands beside them: the [`journal`] of
 //! messages, the [`console`] of a person, the bounds towards [`strangers`], and the [`keep`] of facts.
 //!
-//! Nothing of the native network is reachable from here but what is exposed on purpose. Nothing is
+//! Nothing of the native network is reachable from here but what is exposed on purpose: that is the
+//! [`bridge`]'s. Nothing is
 //! printed, and the environment is not read.
 
 #![deny(clippy::indexing_slicing)]
 
+pub mod bridge;
 pub mod console;
 pub mod content;
 pub mod folder;

@@ -5,7 +5,10 @@
 use std::{path::Path, sync::Arc};
 
 use skep_store::Place;
-use skep_wire::{BlobId, RelPath, record::ShareRecord};
+use skep_wire::{
+    BlobId, RelPath,
+    record::{Audience, ShareRecord},
+};
 use skep_world::disk::Kind;
 
 use crate::{
@@ -61,6 +64,7 @@ pub(crate) fn local(core: &Core) -> Vec<ShareLine> {
                 kind: record.content.kind,
                 publisher,
                 holders: 1,
+                open: record.audience == Audience::Everyone,
                 path: Some(held.path.clone()),
             });
         }

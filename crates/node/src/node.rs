@@ -13,7 +13,7 @@ use skep_ledger::Redb;
 use skep_wire::{
     BlobId, ShareName, Signed,
     message::{Done, Leave, Query, Reason},
-    record::{Grant, Role},
+    record::{Audience, Grant, Role},
 };
 use skep_world::{Listener, World};
 use thiserror::Error;
@@ -319,10 +319,12 @@ impl Node {
         let mut lines: BTreeMap<(ShareName, BlobId), ShareLine> = BTreeMap::new();
         for (record, listed) in found {
             let id = record.content.id;
+            let open = record.audience == Audience::Everyone;
             match lines.entry((record.name.clone(), id)) {
                 btree_map::Entry::Occupied(mut line) => {
-                    let publishers = &mut line.get_mut().publisher;
-                    *publishers += &format!(", {}", listed.publisher);
+                    let line = line.get_mut();
+                    line.publisher += &format!(", {}", listed.publisher);
+                    line.open |= open;
                 }
                 btree_map::Entry::Vacant(line) => {
                     line.insert(ShareLine {
@@ -332,6 +334,7 @@ impl Node {
                         kind: record.content.kind,
                         publisher: listed.publisher.to_string(),
                         holders: listed.holders,
+                        open,
                         path: state.held.get(&id).map(|held| held.path.clone()),
                     });
                 }

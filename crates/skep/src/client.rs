@@ -111,17 +111,23 @@ impl Client {
         range: Option<&str>,
         mut write: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), Failure> {
-        let mut answer = self.send(Method::GET, path, None, range).await?;
-        if !answer.status().is_success() {
-            return whole(answer).await;
-        }
-        while let Some(frame) = answer.body_mut().frame().await {
+        let mut bytes = self.bytes(path, range).await?;
+        while let Some(frame) = bytes.frame().await {
             let frame = frame.map_err(broken)?;
             if frame.data_ref().is_some_and(|data| !write(data)) {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// The bytes of `path`, or of a range of them, as they come.
+    pub(crate) async fn bytes(self, path: &str, range: Option<&str>) -> Result<Incoming, Failure> {
+        let answer = self.send(Method::GET, path, None, range).await?;
+        if answer.status().is_success() {
+            return Ok(answer.into_body());
+        }
+        Err(refusal(answer).await)
     }
 
     async fn send(
@@ -164,13 +170,21 @@ fn json<Q: Serialize>(body: &Q) -> Vec<u8> {
 }
 
 async fn whole<R: DeserializeOwned>(answer: Response<Incoming>) -> Result<R, Failure> {
-    let fine = answer.status().is_success();
-    let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
-    if fine {
-        return serde_json::from_slice(&bytes).map_err(|e| unreadable(&e));
+    if !answer.status().is_success() {
+        return Err(refusal(answer).await);
     }
-    let body: ErrorBody = serde_json::from_slice(&bytes).map_err(|e| unreadable(&e))?;
-    Err(body.into())
+    read_json(answer).await
+}
+
+async fn refusal(answer: Response<Incoming>) -> Failure {
+    read_json::<ErrorBody>(answer)
+        .await
+        .map_or_else(|unread| unread, Failure::from)
+}
+
+async fn read_json<R: DeserializeOwned>(answer: Response<Incoming>) -> Result<R, Failure> {
+    let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+    serde_json::from_slice(&bytes).map_err(|e| unreadable(&e))
 }
 
 fn broken(error: impl ToString) -> Failure {

@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod client;
 pub mod codec;
+mod exposing;
 pub mod index;
 mod provider;
 pub mod server;

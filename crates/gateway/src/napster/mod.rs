@@ -3,6 +3,7 @@
 pub mod assembly;
 pub mod client;
 pub mod codec;
+mod exposing;
 mod hashing;
 pub mod index;
 mod link;

@@ -3,6 +3,7 @@
 pub mod book;
 pub mod client;
 pub mod codec;
+mod exposing;
 mod link;
 pub mod server;
 mod session;

@@ -226,6 +226,9 @@ pub struct ShareLine {
     pub publisher: String,
     /// Verified holders online.
     pub holders: u32,
+    /// Whether it is for everyone in the network.
+    #[serde(default)]
+    pub open: bool,
     /// Where it lies on this machine, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,

@@ -4,17 +4,22 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use serde::Serialize;
-use skep_gateway::content::{
-    ask::AskError,
-    client::{self, Client, CommandError, Local},
-    codec::Name,
-    server::{self, Server},
+use skep_gateway::{
+    bridge,
+    content::{
+        ask::AskError,
+        client::{self, Client, CommandError, Local},
+        codec::Name,
+        server::{self, Server},
+    },
 };
 
 use super::{
     Ready, Shared,
     console::{Console, Next},
-    done_listing, home, say_listening, shared_dir, start_failed, start_log, unknown,
+    done_listing,
+    expose::{Expose, beside, reached},
+    home, say_listening, shared_dir, start_failed, start_log, unknown,
 };
 use crate::{
     exit::Exit,
@@ -33,6 +38,9 @@ Choose what to do:
   D [NAME]  download content
   Q         quit";
 const LETTERS: &str = "R NAME, T NAME, L, O, D NAME, Q";
+
+/// The name under which an index provides what is exposed.
+const PROVIDER: &str = "gateway";
 
 /// How often the index is asked for another provider.
 const MAX_PROVIDERS: usize = 5;
@@ -60,6 +68,8 @@ struct IndexArgs {
     #[arg(long, default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
     #[command(flatten)]
+    expose: Expose,
+    #[command(flatten)]
     shared: Shared,
 }
 
@@ -82,6 +92,8 @@ struct PeerArgs {
     #[arg(long)]
     end_mark: bool,
     #[command(flatten)]
+    expose: Expose,
+    #[command(flatten)]
     shared: Shared,
     /// Commands, instead of those on standard input
     #[arg(last = true)]
@@ -92,7 +104,7 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
     start_log(globals, out);
     match args.role {
         Role::Index(args) => runtime::block_on(index(args, globals, out)),
-        Role::Peer(args) => runtime::block_on(peer(args, out)),
+        Role::Peer(args) => runtime::block_on(peer(args, globals, out)),
     }
 }
 
@@ -103,15 +115,25 @@ async fn index(args: IndexArgs, globals: &Globals, out: &Output) -> Result<Exit,
         listen: args.listen,
         trust: args.shared.trust(),
     };
-    let server = Server::start(runtime::world(), args.shared.journal()?, config).await;
+    let journal = args.shared.journal()?;
+    let server = Server::start(runtime::world(), journal.clone(), config).await;
     let server = server.map_err(start_failed)?;
+    let provider = client::Config {
+        server: reached(server.local(), args.shared.advertise).to_string(),
+        name: PROVIDER.to_owned(),
+        dir: bridge::FOLDER.into(),
+        content_first: false,
+        end_mark: false,
+    };
+    let start = |world| Client::start(world, journal.clone(), provider);
+    let bridge = args.expose.start(globals, &journal, start).await?;
     say_listening(out, "index", server.local());
-    stop.cancelled().await;
+    beside(bridge, out, stop.cancelled()).await;
     server.stop().await;
     Ok(Exit::Done)
 }
 
-async fn peer(args: PeerArgs, out: &Output) -> Result<Exit, Failure> {
+async fn peer(args: PeerArgs, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
     let stop = runtime::stop_on_signal()?;
     let console = Console::new(&args.commands, MENU)?;
     let config = client::Config {
@@ -121,8 +143,15 @@ async fn peer(args: PeerArgs, out: &Output) -> Result<Exit, Failure> {
         content_first: args.content_first,
         end_mark: args.end_mark,
     };
-    let client = Client::start(runtime::world(), args.shared.journal()?, config).await;
+    let journal = args.shared.journal()?;
+    let provider = client::Config {
+        dir: bridge::FOLDER.into(),
+        ..config.clone()
+    };
+    let client = Client::start(runtime::world(), journal.clone(), config).await;
     let client = client.map_err(start_failed)?;
+    let start = |world| Client::start(world, journal.clone(), provider);
+    let bridge = args.expose.start(globals, &journal, start).await?;
     let at = client.address().into();
     let ready = Ready::peer(at, at, Some(client.name().to_string()));
     out.event(
@@ -137,7 +166,7 @@ async fn peer(args: PeerArgs, out: &Output) -> Result<Exit, Failure> {
         out,
     };
     let does = async |words: Vec<String>| person.told(&words).await;
-    let exit = console.run(out, &stop, does).await;
+    let exit = beside(bridge, out, console.run(out, &stop, does)).await;
     // Whoever ends the program leaves the network as `Q` does; an index that is gone keeps nobody here.
     let _ = tokio::time::timeout(LEAVE_WITHIN, person.client.quit()).await;
     match exit {

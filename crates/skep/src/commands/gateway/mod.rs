@@ -2,6 +2,7 @@
 
 mod console;
 mod content;
+mod expose;
 mod napster;
 mod p2pbrs;
 mod supernova;

@@ -4,18 +4,23 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
-use skep_gateway::napster::{
-    client::{self, Client, CommandError},
-    codec::{FileName, MAX_SEGMENT_BYTES, SEGMENT_BYTES},
-    index::{Pick, Rules},
-    peer::Known,
-    server::{self, Server},
+use skep_gateway::{
+    bridge,
+    napster::{
+        client::{self, Client, CommandError},
+        codec::{FileName, MAX_SEGMENT_BYTES, SEGMENT_BYTES},
+        index::{Pick, Rules},
+        peer::Known,
+        server::{self, Server},
+    },
 };
 
 use super::{
     Ready, Shared,
     console::{Console, Next},
-    done_listing, home, say_listening, shared_dir, start_failed, start_log, unknown,
+    done_listing,
+    expose::{Expose, beside, reached},
+    home, say_listening, shared_dir, start_failed, start_log, unknown,
 };
 use crate::{exit::Exit, failure::Failure, globals::Globals, output, output::Output, runtime};
 
@@ -46,6 +51,8 @@ struct IndexArgs {
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
+    expose: Expose,
+    #[command(flatten)]
     shared: Shared,
 }
 
@@ -63,6 +70,8 @@ struct PeerArgs {
     dir: Option<PathBuf>,
     #[command(flatten)]
     form: Form,
+    #[command(flatten)]
+    expose: Expose,
     #[command(flatten)]
     shared: Shared,
     /// Commands, instead of those on standard input
@@ -96,7 +105,7 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
     start_log(globals, out);
     match args.role {
         Role::Index(args) => runtime::block_on(index(args, globals, out)),
-        Role::Peer(args) => runtime::block_on(peer(args, out)),
+        Role::Peer(args) => runtime::block_on(peer(args, globals, out)),
     }
 }
 
@@ -116,15 +125,26 @@ async fn index(args: IndexArgs, globals: &Globals, out: &Output) -> Result<Exit,
         },
         segment_bytes: args.form.segment,
     };
-    let server = Server::start(runtime::world(), args.shared.journal()?, config).await;
+    let journal = args.shared.journal()?;
+    let server = Server::start(runtime::world(), journal.clone(), config).await;
     let server = server.map_err(start_failed)?;
+    let provider = client::Config {
+        server: reached(server.local(), args.shared.advertise).to_string(),
+        listen: SocketAddr::new(args.listen.ip(), 0),
+        advertise: args.shared.advertise,
+        dir: bridge::FOLDER.into(),
+        segment_bytes: args.form.segment,
+        other_addresses: args.form.allow_other_addresses,
+    };
+    let start = |world| Client::start(world, journal.clone(), provider);
+    let bridge = args.expose.start(globals, &journal, start).await?;
     say_listening(out, "index", server.local());
-    stop.cancelled().await;
+    beside(bridge, out, stop.cancelled()).await;
     server.stop().await;
     Ok(Exit::Done)
 }
 
-async fn peer(args: PeerArgs, out: &Output) -> Result<Exit, Failure> {
+async fn peer(args: PeerArgs, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
     let stop = runtime::stop_on_signal()?;
     let console = Console::new(&args.commands, MENU)?;
     let config = client::Config {
@@ -135,13 +155,21 @@ async fn peer(args: PeerArgs, out: &Output) -> Result<Exit, Failure> {
         segment_bytes: args.form.segment,
         other_addresses: args.form.allow_other_addresses,
     };
-    let client = Client::start(runtime::world(), args.shared.journal()?, config).await;
+    let journal = args.shared.journal()?;
+    let provider = client::Config {
+        listen: SocketAddr::new(config.listen.ip(), 0),
+        dir: bridge::FOLDER.into(),
+        ..config.clone()
+    };
+    let client = Client::start(runtime::world(), journal.clone(), config).await;
     let client = client.map_err(start_failed)?;
+    let start = |world| Client::start(world, journal.clone(), provider);
+    let bridge = args.expose.start(globals, &journal, start).await?;
     let listen = client.local();
     let ready = Ready::peer(listen, listen, None);
     out.event("ready", &ready, format!("The peer listens on {listen}."));
     let does = async |words: Vec<String>| command(&client, &words, out).await;
-    let exit = console.run(out, &stop, does).await;
+    let exit = beside(bridge, out, console.run(out, &stop, does)).await;
     client.stop().await;
     exit
 }

@@ -8,19 +8,27 @@ use std::{
 
 use clap::Subcommand;
 use serde::Serialize;
-use skep_gateway::supernova::{
-    book::Settings,
-    client::{self, Client, CommandError},
-    codec::Host,
-    server::{self, Server},
+use skep_gateway::{
+    bridge,
+    supernova::{
+        book::Settings,
+        client::{self, Client, CommandError},
+        codec::Host,
+        server::{self, Server},
+    },
 };
 
 use super::{
     Ready, Shared,
     console::{Console, Next},
-    done_listing, home, say_listening, shared_dir, start_failed, start_log, unknown,
+    done_listing,
+    expose::{Expose, beside, reached},
+    home, say_listening, shared_dir, start_failed, start_log, unknown,
 };
 use crate::{exit::Exit, failure::Failure, globals, globals::Globals, output::Output, runtime};
+
+/// The name under which a gateway gives what is exposed; another one if that is taken.
+const PROVIDER: &str = "gateway";
 
 const MENU: &str = "peers | list | get PEER FILE | dir PATH | exit";
 
@@ -47,6 +55,8 @@ struct TrackerArgs {
     #[arg(long)]
     allow_other_addresses: bool,
     #[command(flatten)]
+    expose: Expose,
+    #[command(flatten)]
     shared: Shared,
 }
 
@@ -65,6 +75,8 @@ struct PeerArgs {
     /// Folder to share and to download into
     #[arg(long)]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    expose: Expose,
     #[command(flatten)]
     shared: Shared,
     /// Commands, instead of those on standard input
@@ -87,10 +99,21 @@ async fn tracker(args: TrackerArgs, globals: &Globals, out: &Output) -> Result<E
         listen: args.listen,
         other_addresses: args.allow_other_addresses,
     };
-    let server = Server::start(runtime::world(), args.shared.journal()?, config).await;
+    let journal = args.shared.journal()?;
+    let server = Server::start(runtime::world(), journal.clone(), config).await;
     let server = server.map_err(start_failed)?;
+    let provider = client::Config {
+        home: home(globals, "supernova-bridge")?,
+        server: reached(server.local(), args.shared.advertise).to_string(),
+        name: Some(PROVIDER.to_owned()),
+        listen: SocketAddr::new(args.listen.ip(), 0),
+        advertise: args.shared.advertise,
+        dir: bridge::FOLDER.into(),
+    };
+    let start = |world| Client::start(world, journal.clone(), provider);
+    let bridge = args.expose.start(globals, &journal, start).await?;
     say_listening(out, "tracker", server.local());
-    stop.cancelled().await;
+    beside(bridge, out, stop.cancelled()).await;
     server.stop().await;
     Ok(Exit::Done)
 }
@@ -99,14 +122,24 @@ async fn peer(args: PeerArgs, globals: &Globals, out: &Output) -> Result<Exit, F
     let stop = runtime::stop_on_signal()?;
     let console = Console::new(&args.commands, MENU)?;
     let config = config(&args, book_home(globals, "supernova-peer")?)?;
-    let client = Client::start(runtime::world(), args.shared.journal()?, config).await;
+    let journal = args.shared.journal()?;
+    let provider = client::Config {
+        home: home(globals, "supernova-bridge")?,
+        name: Some(PROVIDER.to_owned()),
+        listen: SocketAddr::new(config.listen.ip(), 0),
+        dir: bridge::FOLDER.into(),
+        ..config.clone()
+    };
+    let client = Client::start(runtime::world(), journal.clone(), config).await;
     let mut client = client.map_err(start_failed)?;
+    let start = |world| Client::start(world, journal.clone(), provider);
+    let bridge = args.expose.start(globals, &journal, start).await?;
     let listen = client.local();
     let name = client.name().to_string();
     let text = format!("Welcome to the SuperNova network, {name}. The peer listens on {listen}.");
     out.event("ready", &Ready::peer(listen, listen, Some(name)), text);
     let does = async |words: Vec<String>| command(&mut client, &words, out).await;
-    let exit = console.run(out, &stop, does).await;
+    let exit = beside(bridge, out, console.run(out, &stop, does)).await;
     client.stop().await;
     exit
 }

@@ -1,6 +1,7 @@
 //! Other people's protocols: networks of our roles, of programs in Python that share no code with
 //! them, and of both.
 
+mod bridge;
 mod content;
 mod napster;
 mod p2pbrs;
