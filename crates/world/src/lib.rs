@@ -12,6 +12,7 @@ pub mod disk;
 pub mod entropy;
 pub mod keyfile;
 pub mod network;
+pub mod raw;
 pub mod real;
 #[cfg(feature = "simulated")]
 pub mod simulated;
