@@ -18,6 +18,7 @@ use skep_world::World;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    backup::Backups,
     buffers::Buffers,
     catalog::{Catalog, Entry, Membership},
     config::Config,
@@ -25,6 +26,7 @@ use crate::{
     home::Home,
     limit::RateLimit,
     links::Links,
+    outgoing::Outgoing,
     session::Session,
     shelf::Shelf,
     trust::Trust,
@@ -52,6 +54,9 @@ pub(crate) struct Core {
     pub(crate) buffers: Buffers,
     /// Who is served next.
     pub(crate) uplink: Arc<Uplink>,
+    pub(crate) backups: Backups,
+    /// What holders may read before they have it.
+    pub(crate) outgoing: Outgoing,
     pub(crate) served_bytes: AtomicU64,
     pub(crate) received_bytes: AtomicU64,
     /// Everything that runs in the background belongs to this and ends with `cancel`.

@@ -8,6 +8,7 @@
 
 mod announce;
 pub mod api;
+mod backup;
 mod buffers;
 pub mod catalog;
 pub mod config;
@@ -20,6 +21,7 @@ mod limit;
 mod links;
 mod listing;
 pub mod node;
+mod outgoing;
 pub mod publish;
 mod restore;
 pub mod scanning;
@@ -30,5 +32,6 @@ pub mod trust;
 mod uplink;
 mod watch;
 
+pub use backup::BackupError;
 pub use config::Config;
 pub use node::{LeaveError, Node, StartError};

@@ -25,6 +25,7 @@ use crate::{
         GetRequest, LimitRequest, Limits, PeerLine, Ready, ShareDone, ShareLine, ShareRequest, Skipped,
         Status, TransferLine,
     },
+    backup::Backups,
     buffers::Buffers,
     catalog::{Catalog, CatalogError, Entry, Membership},
     config::Config,
@@ -36,6 +37,7 @@ use crate::{
     limit::RateLimit,
     links::{self, Links},
     listing,
+    outgoing::Outgoing,
     publish::{self, ShareError, ToShare},
     restore,
     scanning::Scanning,
@@ -110,7 +112,7 @@ pub enum LeaveError {
 /// A running peer.
 #[derive(Clone)]
 pub struct Node {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 impl Node {
@@ -561,6 +563,8 @@ async fn assemble(
         links: Links::new(),
         downloads: Downloads::default(),
         buffers: Buffers::default(),
+        backups: Backups::default(),
+        outgoing: Outgoing::default(),
         served_bytes: 0.into(),
         received_bytes: 0.into(),
         tasks: TaskTracker::new(),

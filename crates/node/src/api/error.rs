@@ -11,6 +11,7 @@ use skep_wire::message::Reason;
 use super::types::ErrorBody;
 use crate::{
     announce::AnnounceError,
+    backup::BackupError,
     fetch::GetError,
     home::HomeError,
     join::JoinError,
@@ -234,5 +235,62 @@ impl From<StartError> for ErrorBody {
             ),
             StartError::Listen { .. } => body("listen", message, "give another address with --listen"),
         }
+    }
+}
+
+impl From<BackupError> for ErrorBody {
+    fn from(error: BackupError) -> Self {
+        let message = error.to_string();
+        let (kind, hint) = match error {
+            BackupError::Session(error) => return error.into(),
+            BackupError::Stopped => return super::stopping(),
+            BackupError::NoOwner => (
+                "no_backups",
+                "`skep backup PATH` makes one, `skep recover` finds those of another machine",
+            ),
+            BackupError::Busy => ("busy", "wait for it"),
+            BackupError::Path { .. }
+            | BackupError::Paths
+            | BackupError::Glob(_)
+            | BackupError::Redundancy(_)
+            | BackupError::Policy(_) => ("usage", "see `skep backup --help`"),
+            BackupError::Denied(_) => (
+                "denied",
+                "`skep peers` shows who offers storage; see also --redundancy",
+            ),
+            BackupError::NotKept(_) => (
+                "not_stored",
+                "run the same command again: what is stored is not sent again",
+            ),
+            BackupError::NotAllowed => ("not_allowed", "the device was revoked, or never had this right"),
+            BackupError::State(_) | BackupError::DamagedState(_) => ("home", "check the disk of the home"),
+            BackupError::Head(_) => ("full", "`skep forget` makes room"),
+            BackupError::Phrase(_) => (
+                "phrase",
+                "type all 24 words as `skep recovery-phrase` showed them",
+            ),
+            BackupError::NoPhrase => (
+                "no_phrase",
+                "it is shown on the device that made the first backup",
+            ),
+            BackupError::UnknownOwner => (
+                "unknown_owner",
+                "check the words, and that the storage peers are online in this network",
+            ),
+            BackupError::OtherOwner => ("other_owner", "recover on a peer with a home of its own (--home)"),
+            BackupError::Roster(_) => ("not_allowed", "revoke a device that is not used any more"),
+            BackupError::NoSnapshot(_) | BackupError::Ambiguous(_) => {
+                ("not_found", "`skep snapshots` shows what there is")
+            }
+            BackupError::NotInSnapshot(_) | BackupError::NoFile(_) => {
+                ("not_found", "`skep ls-snapshot` shows what is in it")
+            }
+            BackupError::Lost(_) => (
+                "lost",
+                "bring storage peers back online and try again; `skep check` tells more",
+            ),
+            BackupError::Target { .. } => ("not_writable", "give another folder with --to"),
+        };
+        body(kind, message, hint)
     }
 }

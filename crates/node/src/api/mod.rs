@@ -3,6 +3,7 @@
 //! Whoever can open the socket may do all of it: its mode is 0600.
 //! Long work answers with one JSON object per line; going away stops it.
 
+mod backups;
 mod blobs;
 mod error;
 mod guard;
@@ -143,6 +144,7 @@ fn router(api: Api) -> Router {
         .route("/v1/share", post(share))
         .route("/v1/unshare", post(unshare))
         .merge(transfers::routes())
+        .merge(backups::routes())
         .route("/v1/blobs/{*what}", get(blobs::read))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/messages", get(messages))

@@ -299,3 +299,209 @@ pub struct Status {
     /// What is being downloaded.
     pub transfers: Vec<TransferLine>,
 }
+
+/// `POST /v1/backup`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// Absolute paths of files and folders.
+    pub paths: Vec<PathBuf>,
+    /// `auto`, copies like `3x`, or data and parity like `4+2`.
+    #[serde(default)]
+    pub redundancy: String,
+    /// Patterns of what to leave out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+}
+
+/// The end of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupDone {
+    /// The snapshot's id.
+    pub snapshot: String,
+    /// Files in it.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes of those that were not stored yet.
+    pub new_bytes: u64,
+    /// Bytes that holders stored for it, all copies together.
+    pub stored_bytes: u64,
+    /// What was left out or changed meanwhile, and why.
+    pub skipped: Vec<Skipped>,
+    /// How many storage peers may vanish.
+    pub survives: u32,
+    /// There is a single copy of it.
+    pub fragile: bool,
+}
+
+/// A snapshot: a row of `snapshots`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotLine {
+    /// Its id.
+    pub id: String,
+    /// Seconds since 1970.
+    pub made: u64,
+    /// The name of the machine that made it.
+    pub host: String,
+    /// What was backed up.
+    pub paths: Vec<String>,
+    /// Files in it.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What could not be read and is missing.
+    pub missing: u64,
+}
+
+/// `POST /v1/restore`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreRequest {
+    /// The snapshot's id, the beginning of it, or `latest`.
+    pub snapshot: String,
+    /// Absolute path of the folder to write to.
+    pub to: Option<PathBuf>,
+    /// Otherwise, absolute path of the folder in which `restored-ID` is made. Without both nothing is written:
+    /// all is read and verified.
+    #[serde(default)]
+    pub beside: Option<PathBuf>,
+    /// Only what lies here in the snapshot.
+    pub path: Option<PathBuf>,
+    /// Whether files that are there may be replaced.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+/// The end of a restore.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RestoreDone {
+    /// The snapshot's id.
+    pub snapshot: String,
+    /// Files that are there now.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Where it is, if it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// What could not be restored, and why.
+    pub failed: Vec<Skipped>,
+}
+
+/// `GET /v1/recovery-phrase`, `POST /v1/recover`
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhraseBody {
+    /// The 24 words.
+    pub phrase: String,
+}
+
+/// The end of a recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoverDone {
+    /// The owner's id.
+    pub owner: String,
+    /// Snapshots that can be restored now.
+    pub snapshots: usize,
+}
+
+/// `POST /v1/check`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRequest {
+    /// Read everything, not only what says where things are.
+    #[serde(default)]
+    pub read_data: bool,
+}
+
+/// The end of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckDone {
+    /// Snapshots that were checked.
+    pub snapshots: usize,
+    /// Packs that they need.
+    pub packs: usize,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// How many storage peers may vanish.
+    pub survives: u32,
+    /// Packs that can be restored from who is online.
+    pub reachable: u64,
+    /// What is lost or damaged, and how.
+    pub failed: Vec<Skipped>,
+}
+
+/// `POST /v1/forget`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForgetRequest {
+    /// How many of the newest to keep.
+    pub keep_last: u32,
+    /// The newest of how many days.
+    pub keep_daily: u32,
+    /// The newest of how many weeks.
+    pub keep_weekly: u32,
+    /// The newest of how many months.
+    pub keep_monthly: u32,
+    /// The newest of how many years.
+    pub keep_yearly: u32,
+    /// Only say what would be.
+    pub dry_run: bool,
+}
+
+/// What was forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetDone {
+    /// Ids of snapshots.
+    pub forgotten: Vec<String>,
+    /// How many are left.
+    pub kept: usize,
+    /// Nothing was done.
+    pub dry_run: bool,
+}
+
+/// `POST /v1/snapshot/ls`, `.../cat`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookRequest {
+    /// The snapshot's id, the beginning of it, or `latest`.
+    pub snapshot: String,
+    /// A path in it; empty: all of it.
+    #[serde(default)]
+    pub path: PathBuf,
+}
+
+/// Something in a snapshot: a row of `ls-snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryLine {
+    /// Its full path; what is not text is shown as codes.
+    pub path: String,
+    /// `file`, `folder` or `symlink`.
+    pub kind: String,
+    /// Bytes of a file.
+    pub bytes: u64,
+    /// Permissions.
+    pub mode: u16,
+    /// Seconds since 1970.
+    pub modified: i64,
+}
+
+/// `POST /v1/snapshot/diff`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffRequest {
+    /// A snapshot.
+    pub old: String,
+    /// Another.
+    pub new: String,
+}
+
+/// What differs between two snapshots: a row of `diff`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Its full path.
+    pub path: String,
+    /// `added`, `removed` or `changed`.
+    pub change: String,
+    /// Bytes of a file before.
+    pub before: u64,
+    /// Bytes of it now.
+    pub after: u64,
+}

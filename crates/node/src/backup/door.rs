@@ -1,0 +1,231 @@
+//! What the local API asks of backups.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use skep_vault::Phrase;
+use skep_wire::backup::Rights;
+use skep_world::raw::Folder;
+use tokio::sync::mpsc;
+
+use super::{
+    checking,
+    error::BackupError,
+    far::Far,
+    forgetting, looking, making,
+    meter::Meter,
+    near::{Listing, Near},
+    reader::Reader,
+    restoring, snapshots,
+    state::{Owned, State},
+    sync,
+};
+use crate::{
+    api::types::{
+        BackupDone, BackupRequest, CheckDone, CheckRequest, DiffRequest, Difference, EntryLine, ForgetDone,
+        ForgetRequest, LookRequest, RecoverDone, RestoreDone, RestoreRequest, SnapshotLine,
+    },
+    core::Core,
+};
+
+/// At most one operation that writes backups runs at a time.
+#[derive(Default)]
+pub(crate) struct Backups {
+    busy: tokio::sync::Mutex<()>,
+}
+
+/// Makes a snapshot.
+pub(crate) async fn back_up(
+    core: &Arc<Core>,
+    request: BackupRequest,
+    meter: Arc<Meter>,
+) -> Result<BackupDone, BackupError> {
+    let _alone = core.backups.busy.try_lock().map_err(|_| BackupError::Busy)?;
+    making::back_up(core, request, meter).await
+}
+
+/// The owner's snapshots, as far as the network or, if it does not answer, this device knows them.
+pub(crate) async fn list(core: &Arc<Core>) -> Result<Vec<SnapshotLine>, BackupError> {
+    let (_, owned) = known(core).await?;
+    Ok(snapshots::lines(&owned))
+}
+
+/// The words, if this device keeps them.
+pub(crate) async fn phrase(core: &Arc<Core>) -> Result<Phrase, BackupError> {
+    let state = sync::state(core).await?;
+    // So that the words can be written down before the first backup.
+    sync::load_or_found(core, &state).await?;
+    let read = core.world.work.call(move || state.phrase()).await?;
+    read.ok_or(BackupError::NoPhrase)
+}
+
+/// Makes this peer a device of who has the phrase.
+pub(crate) async fn recover(core: &Arc<Core>, words: &str) -> Result<RecoverDone, BackupError> {
+    let _alone = core.backups.busy.try_lock().map_err(|_| BackupError::Busy)?;
+    let owned = sync::recover(core, &Phrase::parse(words)?).await?;
+    Ok(RecoverDone {
+        owner: owned.owner.to_string(),
+        snapshots: snapshots::all(&owned).len(),
+    })
+}
+
+/// Restores a snapshot, or a part of it, or only reads it.
+pub(crate) async fn restore(
+    core: &Arc<Core>,
+    request: RestoreRequest,
+    meter: Arc<Meter>,
+) -> Result<RestoreDone, BackupError> {
+    let started = core.mono();
+    let (id, snapshot) = snapshots::find(&known(core).await?.1, &request.snapshot)?;
+    let wanted = restoring::Wanted {
+        root: snapshot.root,
+        path: snapshots::parse(request.path.as_ref())?,
+        overwrite: request.overwrite,
+    };
+    if wanted.path.is_empty() {
+        meter.expect(snapshot.bytes);
+    }
+    let _stopped_when_dropped = meter.clone().stop_on_drop();
+    let beside = request.beside.map(|folder| folder.join(format!("restored-{id}")));
+    let path = request.to.or(beside);
+    let (inner, to) = (core.clone(), path.clone());
+    let work = move |reader: &Reader<'_>| {
+        let target = to.map(|to| open_target(&inner, to)).transpose()?;
+        let restored = restoring::restore(&wanted, target, reader, &meter)?;
+        match meter.is_stopped() {
+            true => Err(BackupError::Stopped),
+            false => Ok(restored),
+        }
+    };
+    let restored = reading(core, work).await?;
+    Ok(RestoreDone {
+        snapshot: id.to_string(),
+        files: restored.files,
+        bytes: restored.bytes,
+        seconds: core.mono().saturating_sub(started).as_secs_f64(),
+        path,
+        failed: restored.failed,
+    })
+}
+
+fn open_target(core: &Core, path: PathBuf) -> Result<Folder, BackupError> {
+    let opened = core.world.disk.make_dir(&path).and_then(|_| Folder::open(&path));
+    opened.map_err(|error| BackupError::Target { path, error })
+}
+
+/// Looks whether everything is there, and with `read_data` whether it can be read.
+pub(crate) async fn check(
+    core: &Arc<Core>,
+    request: CheckRequest,
+    meter: Arc<Meter>,
+) -> Result<CheckDone, BackupError> {
+    let (_, owned) = known(core).await?;
+    let snapshots = snapshots::all(&owned);
+    let _stopped_when_dropped = meter.clone().stop_on_drop();
+    let roots: Vec<_> = snapshots
+        .iter()
+        .map(|(id, snapshot)| (*id, snapshot.root.clone()))
+        .collect();
+    let count = roots.len();
+    let work = move |reader: &Reader<'_>| Ok(checking::read(reader, &roots, request.read_data, &meter));
+    let (needed, read) = reading_listed(core, work).await?;
+    let packs: Vec<_> = needed.into_iter().collect();
+    let number = packs.len();
+    let health = sync::health(core, owned.owner, packs).await?;
+    Ok(checking::report(count, number, read, health))
+}
+
+/// Lets snapshots go.
+pub(crate) async fn forget(core: &Arc<Core>, request: ForgetRequest) -> Result<ForgetDone, BackupError> {
+    let _alone = core.backups.busy.try_lock().map_err(|_| BackupError::Busy)?;
+    let state = sync::state(core).await?;
+    let mut owned = sync::load(core, &state).await?;
+    sync::with_network(core, &state, &mut owned).await?;
+    if !owned.allows(&core.id(), Rights::WRITE) {
+        return Err(BackupError::NotAllowed);
+    }
+    forgetting::forget(core, &state, owned, request).await
+}
+
+/// What is in a snapshot.
+pub(crate) async fn look(core: &Arc<Core>, request: LookRequest) -> Result<Vec<EntryLine>, BackupError> {
+    let (_, snapshot) = snapshots::find(&known(core).await?.1, &request.snapshot)?;
+    let work = move |reader: &Reader<'_>| looking::list(reader, &snapshot.root, &request.path);
+    reading(core, work).await
+}
+
+/// What differs between two snapshots.
+pub(crate) async fn diff(core: &Arc<Core>, request: DiffRequest) -> Result<Vec<Difference>, BackupError> {
+    let owned = known(core).await?.1;
+    let (_, old) = snapshots::find(&owned, &request.old)?;
+    let (_, new) = snapshots::find(&owned, &request.new)?;
+    let work = move |reader: &Reader<'_>| looking::differ(reader, &old.root, &new.root);
+    reading(core, work).await
+}
+
+/// Sends the bytes of a file of a snapshot, as long as somebody takes them.
+pub(crate) async fn cat(
+    core: &Arc<Core>,
+    request: LookRequest,
+    bytes: mpsc::Sender<Vec<u8>>,
+) -> Result<(), BackupError> {
+    let (_, snapshot) = snapshots::find(&known(core).await?.1, &request.snapshot)?;
+    let work = move |reader: &Reader<'_>| {
+        let send = |part| bytes.blocking_send(part).is_ok();
+        looking::cat(reader, &snapshot.root, &request.path, send)
+    };
+    reading(core, work).await
+}
+
+/// This device's owner, with what the network knows of it, if it answers.
+async fn known(core: &Arc<Core>) -> Result<(State, Owned), BackupError> {
+    let state = sync::state(core).await?;
+    let mut owned = sync::load(core, &state).await?;
+    if let Err(error) = sync::with_network(core, &state, &mut owned).await {
+        match error {
+            BackupError::Session(error) => {
+                tracing::info!("what is known here of backups may be old: {error}")
+            }
+            error => return Err(error),
+        }
+    }
+    Ok((state, owned))
+}
+
+/// Does blocking work with a reader of all snapshots.
+pub(super) async fn reading<T: Send + 'static>(
+    core: &Arc<Core>,
+    work: impl FnOnce(&Reader<'_>) -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    reading_listed(core, work).await.map(|(_, done)| done)
+}
+
+/// The same, and which packs the snapshots need.
+async fn reading_listed<T: Send + 'static>(
+    core: &Arc<Core>,
+    work: impl FnOnce(&Reader<'_>) -> Result<T, BackupError> + Send + 'static,
+) -> Result<(BTreeSet<skep_wire::PackId>, T), BackupError> {
+    let (state, owned) = known(core).await?;
+    let device = core.id();
+    if !owned.allows(&device, Rights::READ) {
+        return Err(BackupError::NotAllowed);
+    }
+    let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
+    let job = move || {
+        let near = Near {
+            state: &state,
+            far: &far,
+        };
+        let Listing {
+            index,
+            of,
+            unreadable,
+        } = near.listing(&owned, &device, &BTreeSet::new());
+        for (pack, reason) in unreadable {
+            tracing::warn!("the index {pack} cannot be read: {reason}");
+        }
+        let reader = Reader::new(&owned.ring, &index, &near);
+        let done = work(&reader)?;
+        Ok((of.into_values().flatten().collect(), done))
+    };
+    core.world.work.call(job).await
+}

@@ -1,0 +1,253 @@
+//! Packs from their holders: whoever is online and least asked of by us; where one fails, the next.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::{Arc, Mutex},
+};
+
+use bytes::BytesMut;
+use skep_net::AskError;
+use skep_vault::shard;
+use skep_wire::{
+    OwnerId, PackId, PeerId, Signed,
+    backup::{self, PackRecord, Roster},
+    message::{Done, Holder, KeepRoster, Lane, Locate, Located, ReadShard, ShardName},
+};
+use tokio::runtime::Handle;
+
+use super::{
+    lock,
+    reader::{Packs, short},
+};
+use crate::core::Core;
+
+/// The packs of an owner, over the network.
+pub(crate) struct Far {
+    core: Arc<Core>,
+    runtime: Handle,
+    owner: OwnerId,
+    signed: Signed<Roster>,
+    roster: Roster,
+    known: Mutex<HashMap<PackId, Arc<Whereabouts>>>,
+    /// How many requests of ours each holder is at.
+    asked: Mutex<HashMap<PeerId, usize>>,
+}
+
+/// Where a pack is.
+struct Whereabouts {
+    record: PackRecord,
+    /// Who is online, by the shard that it has.
+    holders: BTreeMap<u8, Vec<Holder>>,
+}
+
+impl Far {
+    /// Must be made on the runtime, and is used on other threads.
+    pub(crate) fn new(core: Arc<Core>, signed: Signed<Roster>, roster: Roster) -> Self {
+        Self {
+            core,
+            runtime: Handle::current(),
+            owner: roster.owner,
+            signed,
+            roster,
+            known: Mutex::default(),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// The holders that were met, for telling them of a head.
+    pub(crate) fn holders(&self) -> BTreeMap<PeerId, Holder> {
+        let known = lock(&self.known);
+        let all = known.values().flat_map(|at| at.holders.values().flatten());
+        all.map(|holder| (holder.peer, holder.clone())).collect()
+    }
+
+    /// Finds out who has a pack, if anybody says.
+    pub(crate) async fn meet(&self, pack: &PackId) {
+        if let Err(error) = self.whereabouts(pack).await {
+            tracing::debug!("{error}");
+        }
+    }
+
+    async fn whereabouts(&self, pack: &PackId) -> Result<Arc<Whereabouts>, String> {
+        if let Some(known) = lock(&self.known).get(pack) {
+            return Ok(known.clone());
+        }
+        let request = Locate {
+            owner: self.owner,
+            packs: vec![*pack],
+        };
+        let asked = self.core.session.ask::<_, Located>(&request).await;
+        let mut located = asked.map_err(|e| e.to_string())?;
+        let nobody = || format!("nobody is known to have pack {}", short(pack));
+        let at = located.packs.pop().ok_or_else(nobody)?;
+        let record = backup::open_kept(&at.record, &self.roster).map_err(|e| e.to_string())?;
+        if record.pack != *pack {
+            return Err(nobody());
+        }
+        let online: BTreeMap<PeerId, Holder> = located.holders.into_iter().map(|h| (h.peer, h)).collect();
+        let mut holders: BTreeMap<u8, Vec<Holder>> = BTreeMap::new();
+        for held in at.held {
+            if let Some(holder) = online.get(&held.peer) {
+                holders.entry(held.shard).or_default().push(holder.clone());
+            }
+        }
+        let found = Arc::new(Whereabouts { record, holders });
+        lock(&self.known).insert(*pack, found.clone());
+        Ok(found)
+    }
+
+    async fn read_pack(&self, pack: &PackId, range: Range<u64>, attempt: u32) -> Result<Vec<u8>, String> {
+        let at = self.whereabouts(pack).await?;
+        if at.record.scheme.data() == 1 {
+            let all: Vec<(u8, &Holder)> = at.each().collect();
+            return self.read_any(pack, &all, &range, attempt).await;
+        }
+        let mut bytes = Vec::new();
+        for part in shard::parts(at.record.scheme, at.record.size, range) {
+            bytes.extend(self.part(pack, &at, part, attempt).await?);
+        }
+        Ok(bytes)
+    }
+
+    /// A part of a data shard: from who has it, or rebuilt from others.
+    async fn part(
+        &self,
+        pack: &PackId,
+        at: &Whereabouts,
+        part: shard::Part,
+        attempt: u32,
+    ) -> Result<Vec<u8>, String> {
+        let number = u8::try_from(part.shard).map_err(|e| e.to_string())?;
+        let direct: Vec<(u8, &Holder)> = at.each().filter(|(shard, _)| *shard == number).collect();
+        if attempt == 0
+            && !direct.is_empty()
+            && let Ok(bytes) = self.read_any(pack, &direct, &part.range, 0).await
+        {
+            return Ok(bytes);
+        }
+        self.rebuilt(pack, at, &part, attempt).await
+    }
+
+    /// Reads the same columns of enough other shards. Each attempt begins with another one.
+    async fn rebuilt(
+        &self,
+        pack: &PackId,
+        at: &Whereabouts,
+        part: &shard::Part,
+        attempt: u32,
+    ) -> Result<Vec<u8>, String> {
+        let (scheme, shard_bytes) = (at.record.scheme, at.record.shard_bytes());
+        let columns = shard::columns(scheme, shard_bytes, part.range.clone());
+        let mut numbers: Vec<u8> = at.holders.keys().copied().collect();
+        numbers.retain(|number| attempt > 0 || usize::from(*number) != part.shard);
+        if !numbers.is_empty() {
+            let turn = attempt as usize % numbers.len();
+            numbers.rotate_left(turn);
+        }
+        let mut have = Vec::new();
+        for number in numbers {
+            let holders: Vec<(u8, &Holder)> = at.each().filter(|(shard, _)| *shard == number).collect();
+            if let Ok(bytes) = self.read_any(pack, &holders, &columns, attempt).await {
+                have.push((usize::from(number), bytes));
+            }
+            if have.len() == scheme.data() {
+                break;
+            }
+        }
+        let have: Vec<(usize, &[u8])> = have.iter().map(|(number, bytes)| (*number, &bytes[..])).collect();
+        let whole =
+            shard::rebuild(scheme, &have, part.shard).map_err(|e| format!("of pack {}: {e}", short(pack)))?;
+        let from = usize::try_from(part.range.start - columns.start).map_err(|e| e.to_string())?;
+        let len = usize::try_from(part.range.end - part.range.start).map_err(|e| e.to_string())?;
+        whole
+            .get(from..from + len)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| "a shard is cut short".to_owned())
+    }
+
+    /// The same bytes from the first of these that gives them: the least busy, or after failures the next.
+    async fn read_any(
+        &self,
+        pack: &PackId,
+        sources: &[(u8, &Holder)],
+        range: &Range<u64>,
+        attempt: u32,
+    ) -> Result<Vec<u8>, String> {
+        let mut sources = sources.to_vec();
+        if attempt == 0 {
+            let asked = lock(&self.asked);
+            sources.sort_by_key(|(_, holder)| asked.get(&holder.peer).copied().unwrap_or(0));
+        } else if !sources.is_empty() {
+            let turn = attempt as usize % sources.len();
+            sources.rotate_left(turn);
+        }
+        let mut last = format!("nobody who has pack {} is online", short(pack));
+        for (shard, holder) in sources {
+            let name = ShardName { pack: *pack, shard };
+            match self.read_one(holder, name, range).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => last = format!("{}: {error}", holder.name),
+            }
+        }
+        Err(last)
+    }
+
+    async fn read_one(
+        &self,
+        holder: &Holder,
+        shard: ShardName,
+        range: &Range<u64>,
+    ) -> Result<Vec<u8>, String> {
+        *lock(&self.asked).entry(holder.peer).or_default() += 1;
+        let read = self.ask(holder, shard, range).await;
+        if let Some(asked) = lock(&self.asked).get_mut(&holder.peer) {
+            *asked = asked.saturating_sub(1);
+        }
+        read
+    }
+
+    async fn ask(&self, holder: &Holder, shard: ShardName, range: &Range<u64>) -> Result<Vec<u8>, String> {
+        let link = self.core.links.to(&self.core, holder, Lane::Bulk).await;
+        let link = link.map_err(|e| e.to_string())?;
+        let bytes = range.end - range.start;
+        let at_most = usize::try_from(bytes).map_err(|e| e.to_string())?;
+        let request = ReadShard {
+            owner: self.owner,
+            shard,
+            first: range.start,
+            bytes,
+            permit: None,
+        };
+        let mut read = link.read(&request, at_most, BytesMut::new(), None).await;
+        if matches!(read, Err(AskError::Refused { .. })) {
+            // A holder that does not know this device yet is told who it is.
+            let roster = self.signed.clone();
+            if link.ask::<_, Done>(&KeepRoster { roster }).await.is_ok() {
+                read = link.read(&request, at_most, BytesMut::new(), None).await;
+            }
+        }
+        let read = read.map_err(|e| e.to_string())?;
+        self.core.count_received(holder.peer, read.len() as u64);
+        Ok(read.into())
+    }
+}
+
+impl Whereabouts {
+    /// Each holder, with the shard that it has.
+    fn each(&self) -> impl Iterator<Item = (u8, &Holder)> {
+        let all = self.holders.iter();
+        all.flat_map(|(shard, holders)| holders.iter().map(|holder| (*shard, holder)))
+    }
+}
+
+impl Packs for Far {
+    fn size(&self, pack: &PackId) -> Result<u64, String> {
+        let at = self.runtime.block_on(self.whereabouts(pack))?;
+        Ok(at.record.size)
+    }
+
+    fn read(&self, pack: &PackId, _size: u64, range: Range<u64>, attempt: u32) -> Result<Vec<u8>, String> {
+        self.runtime.block_on(self.read_pack(pack, range, attempt))
+    }
+}

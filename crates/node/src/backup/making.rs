@@ -1,0 +1,411 @@
+//! One backup: scanned and sealed on threads, sent as it goes, committed last.
+//!
+//! Whatever stops it, the last snapshot is whole, and what holders have acknowledged is not sent again by
+//! the next backup.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use skep_vault::{
+    Catalog, Content, Index, Kind, PieceId, Sealer, Snapshot,
+    head::HeadError,
+    index::{self, Listed},
+    pack::Sealed,
+    sealer::Keys,
+    snapshot::MAX_SNAPSHOTS,
+};
+use skep_wire::{
+    PackId, PeerId,
+    backup::{Rights, Scheme},
+    message::Holder,
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::{
+    error::BackupError,
+    far::Far,
+    lock,
+    meter::Meter,
+    near::{Listing, Near},
+    reader::Reader,
+    scan::{self, Scanned},
+    send::{Sender, Sent},
+    state::{Owned, State},
+    sync,
+};
+use crate::{
+    api::types::{BackupDone, BackupRequest},
+    core::Core,
+};
+
+/// Packs that wait to be sent, beside those that are being sent.
+const QUEUED_PACKS: usize = 1;
+/// Packs that are being sent at the same time.
+const SENT_AT_ONCE: usize = 3;
+/// The most paths of a backup, as the format has it.
+const MAX_PATHS: usize = 64;
+
+/// What the threads need.
+struct Job {
+    core: Arc<Core>,
+    state: State,
+    owned: Arc<Owned>,
+    wanted: scan::Wanted,
+    /// Packs that nobody can bring back.
+    gone: BTreeSet<PackId>,
+    far: Far,
+    meter: Arc<Meter>,
+}
+
+/// What the threads made.
+struct Made {
+    scanned: Scanned,
+    /// All packs that were sealed, or kept by an earlier backup that did not finish, index packs apart.
+    listed: Vec<Listed>,
+    indexes: Vec<PackId>,
+    /// What the device's snapshots needed before.
+    needed: BTreeSet<PackId>,
+    new_bytes: u64,
+    far: Far,
+}
+
+/// Makes one snapshot.
+pub(super) async fn back_up(
+    core: &Arc<Core>,
+    request: BackupRequest,
+    meter: Arc<Meter>,
+) -> Result<BackupDone, BackupError> {
+    let scheme = parse_scheme(&request.redundancy)?;
+    let (paths, exclude) = (request.paths.clone(), scan::parse_globs(&request.exclude)?);
+    let paths = canonical(core, paths).await?;
+    let state = sync::state(core).await?;
+    let mut owned = sync::load_or_found(core, &state).await?;
+    sync::with_network(core, &state, &mut owned).await?;
+    if !owned.allows(&core.id(), Rights::WRITE) {
+        return Err(BackupError::NotAllowed);
+    }
+    let owned = Arc::new(owned);
+    let gone = gone(core, &state, &owned).await?;
+    let sender = Arc::new(Sender {
+        core: core.clone(),
+        owner: owned.owner,
+        roster: owned.signed.clone(),
+        scheme,
+        sent: Mutex::default(),
+    });
+    let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
+    let wanted = scan::Wanted {
+        before: base(&owned, core, &paths),
+        paths: paths.clone(),
+        exclude,
+        home: canonical(core, vec![core.home.path.clone()]).await?.remove(0),
+        began_unix_s: core.unix_s(),
+    };
+    let job = Job {
+        core: core.clone(),
+        state: state.clone(),
+        owned: owned.clone(),
+        wanted,
+        gone: gone.clone(),
+        far,
+        meter: meter.clone(),
+    };
+    let (packs, queue) = mpsc::channel(QUEUED_PACKS);
+    let _stopped_when_dropped = meter.stop_on_drop();
+    let sealing = core.world.work.call(move || seal(job, &packs));
+    let (made, sent) = tokio::join!(sealing, send_all(&sender, &state, queue));
+    // If sending failed, that is why the threads stopped.
+    sent?;
+    let made = made?;
+    let sent = std::mem::take(&mut *lock(&sender.sent));
+    let commit = Commit {
+        core,
+        state: &state,
+        owned: &owned,
+        gone,
+        paths: &paths,
+    };
+    commit.finish(made, sent).await
+}
+
+fn parse_scheme(text: &str) -> Result<Option<Scheme>, BackupError> {
+    match text {
+        "" | "auto" => Ok(None),
+        text => {
+            let scheme = text.parse();
+            scheme
+                .map(Some)
+                .map_err(|_| BackupError::Redundancy(text.to_owned()))
+        }
+    }
+}
+
+async fn canonical(core: &Arc<Core>, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, BackupError> {
+    if !(1..=MAX_PATHS).contains(&paths.len()) {
+        return Err(BackupError::Paths);
+    }
+    let disk = core.world.disk.clone();
+    let resolve = move || {
+        let one = |path: PathBuf| {
+            let resolved = disk.canonical(&path);
+            resolved.map_err(|error| BackupError::Path { path, error })
+        };
+        paths.into_iter().map(one).collect()
+    };
+    core.world.work.call(resolve).await
+}
+
+/// The root of the snapshot to compare with: the newest of these paths by this device, else the newest at all.
+fn base(owned: &Owned, core: &Core, paths: &[PathBuf]) -> Option<Content> {
+    let names: Vec<Vec<u8>> = paths.iter().map(|path| bytes(path)).collect();
+    let all = owned.heads.iter().flat_map(|(device, known)| {
+        let is_own = *device == core.id();
+        let snapshots = known.catalog.snapshots.iter();
+        snapshots.map(move |snapshot| (is_own, snapshot))
+    });
+    let best = all.max_by_key(|(is_own, snapshot)| (*is_own, snapshot.paths == names, snapshot.made_unix_s));
+    best.map(|(_, snapshot)| snapshot.root.clone())
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes().to_vec()
+}
+
+/// Which of the packs that would be relied on are lost: their pieces are stored again.
+async fn gone(core: &Arc<Core>, state: &State, owned: &Arc<Owned>) -> Result<BTreeSet<PackId>, BackupError> {
+    let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
+    let (inner, heads) = (state.clone(), owned.clone());
+    let device = core.id();
+    let list = move || {
+        let near = Near {
+            state: &inner,
+            far: &far,
+        };
+        let listing = near.listing(&heads, &device, &BTreeSet::new());
+        let mut all: BTreeSet<PackId> = listing.of.into_values().flatten().collect();
+        all.extend(inner.pending()?.iter().map(|listed| listed.pack));
+        Ok::<_, std::io::Error>(all)
+    };
+    let all = core.world.work.call(list).await?;
+    let health = sync::health(core, owned.owner, all).await?;
+    Ok(health.map(|is| is.lost.into_iter().collect()).unwrap_or_default())
+}
+
+/// Scans, seals and hands the packs over. Blocks.
+fn seal(job: Job, packs: &mpsc::Sender<Sealed>) -> Result<Made, BackupError> {
+    let (owned, device) = (&job.owned, job.core.id());
+    let near = Near {
+        state: &job.state,
+        far: &job.far,
+    };
+    let Listing {
+        mut index,
+        of,
+        unreadable,
+    } = near.listing(owned, &device, &job.gone);
+    if let Some((_, reason)) = unreadable.into_iter().next() {
+        // What it lists would be missing in the next head.
+        return Err(BackupError::NotKept(format!("an index cannot be read: {reason}")));
+    }
+    let needed = of.get(&device).cloned().unwrap_or_default();
+    let mut listed = pending(&job, &needed)?;
+    listed.iter().cloned().for_each(|listed| index.insert(listed));
+    let sealed = Mutex::new(Vec::new());
+    let entropy = || job.core.world.entropy.bytes32();
+    let out = |pack: Sealed| {
+        job.state.keep_near(&pack);
+        lock(&sealed).push(list(&pack));
+        if packs.blocking_send(pack).is_err() {
+            job.meter.stop();
+        }
+    };
+    let sealer = Sealer::new(keys(owned)?, &index, &entropy, &out);
+    let reader = Reader::new(&owned.ring, &index, &near);
+    let scanned = scan::scan(&job.wanted, &sealer, &reader, &job.meter)?;
+    sealer.flush();
+    listed.append(&mut lock(&sealed));
+    listed.extend(foreign(&index, &sealer.reused(), &needed));
+    let indexes = seal_index(&sealer, &sealed, &listed);
+    let new_bytes = sealer.new_bytes();
+    drop((reader, sealer));
+    Ok(Made {
+        scanned,
+        listed,
+        indexes,
+        needed,
+        new_bytes,
+        far: job.far,
+    })
+}
+
+fn keys(owned: &Owned) -> Result<Keys<'_>, BackupError> {
+    let epoch = owned.roster.epoch;
+    Ok(Keys {
+        naming: owned.ring.naming(),
+        epoch,
+        key: owned.ring.epoch(epoch).ok_or(BackupError::NotAllowed)?,
+    })
+}
+
+fn list(pack: &Sealed) -> Listed {
+    Listed {
+        pack: pack.id,
+        size: u32::try_from(pack.bytes.len()).expect("a pack has at most 16 MiB"),
+        contents: pack.contents.clone(),
+    }
+}
+
+/// What holders keep of a backup that did not finish.
+fn pending(job: &Job, needed: &BTreeSet<PackId>) -> Result<Vec<Listed>, BackupError> {
+    let mut pending = job.state.pending()?;
+    let is_usable = |listed: &Listed| {
+        !job.gone.contains(&listed.pack)
+            && !needed.contains(&listed.pack)
+            && listed.contents.kind != Kind::Index
+    };
+    pending.retain(is_usable);
+    Ok(pending)
+}
+
+/// Packs of other devices of which pieces are used: from now on this device needs them too.
+fn foreign(index: &Index, reused: &BTreeSet<PackId>, needed: &BTreeSet<PackId>) -> Vec<Listed> {
+    let is_foreign = |listed: &&Listed| reused.contains(&listed.pack) && !needed.contains(&listed.pack);
+    index.packs().filter(is_foreign).cloned().collect()
+}
+
+/// Seals what is new in the index. Returns the packs that it is in.
+fn seal_index(sealer: &Sealer<'_>, sealed: &Mutex<Vec<Listed>>, listed: &[Listed]) -> Vec<PackId> {
+    let mut hand = sealer.hand();
+    let pieces: Vec<PieceId> = index::encode(listed)
+        .iter()
+        .map(|piece| hand.store(Kind::Index, piece))
+        .collect();
+    if pieces.is_empty() {
+        return Vec::new();
+    }
+    sealer.flush();
+    let packs = std::mem::take(&mut *lock(sealed));
+    packs.iter().map(|listed| listed.pack).collect()
+}
+
+/// Sends packs as they come, some at a time, until there are no more or one cannot be stored.
+async fn send_all(
+    sender: &Arc<Sender>,
+    state: &State,
+    mut queue: mpsc::Receiver<Sealed>,
+) -> Result<(), BackupError> {
+    let mut sending = JoinSet::new();
+    let joined = |done: Result<Result<(), BackupError>, tokio::task::JoinError>| {
+        done.unwrap_or_else(|e| Err(BackupError::NotKept(e.to_string())))
+    };
+    while let Some(pack) = queue.recv().await {
+        if sending.len() >= SENT_AT_ONCE
+            && let Some(done) = sending.join_next().await
+        {
+            joined(done)?;
+        }
+        let (sender, state) = (sender.clone(), state.clone());
+        sending.spawn(async move {
+            let listed = list(&pack);
+            let core = sender.core.clone();
+            sender.keep(pack).await?;
+            let noted = core.world.work.call(move || state.keep_pending(&listed)).await;
+            noted.map_err(BackupError::from)
+        });
+    }
+    while let Some(done) = sending.join_next().await {
+        joined(done)?;
+    }
+    Ok(())
+}
+
+/// What is left when all packs are kept.
+struct Commit<'a> {
+    core: &'a Arc<Core>,
+    state: &'a State,
+    owned: &'a Owned,
+    gone: BTreeSet<PackId>,
+    paths: &'a [PathBuf],
+}
+
+impl Commit<'_> {
+    async fn finish(self, made: Made, sent: Sent) -> Result<BackupDone, BackupError> {
+        let own = self.owned.heads.get(&self.core.id());
+        let mut catalog = own.map(|known| known.catalog.clone()).unwrap_or_default();
+        catalog.indexes.retain(|pack| !self.gone.contains(pack));
+        catalog.indexes.extend(&made.indexes);
+        let snapshot = self.snapshot(&made.scanned, &catalog);
+        let id = snapshot.id();
+        if catalog.snapshots.len() >= MAX_SNAPSHOTS {
+            return Err(HeadError::TooLong.into());
+        }
+        catalog.snapshots.push(snapshot);
+        let mut needed = made.needed;
+        needed.extend(&made.indexes);
+        needed.extend(made.listed.iter().map(|listed| listed.pack));
+        let holders = self.holders(&made.far, &catalog, sent.holders).await;
+        let list = needed.iter().copied().collect();
+        sync::commit(self.core, self.state, self.owned, catalog, list, holders).await?;
+        self.tidy(&needed).await;
+        let health = sync::health(self.core, self.owned.owner, needed).await;
+        Ok(BackupDone {
+            snapshot: id.to_string(),
+            files: made.scanned.files,
+            bytes: made.scanned.bytes,
+            new_bytes: made.new_bytes,
+            stored_bytes: sent.stored_bytes,
+            skipped: made.scanned.skipped,
+            survives: health.ok().flatten().map_or(0, |is| is.survives),
+            fragile: sent.fragile,
+        })
+    }
+
+    fn snapshot(&self, scanned: &Scanned, catalog: &Catalog) -> Snapshot {
+        // A device's snapshots ascend, so no two are the same.
+        let last = catalog.snapshots.last();
+        let earliest = last.map_or(0, |last| last.made_unix_s + 1);
+        Snapshot {
+            made_unix_s: self.core.unix_s().max(earliest),
+            host: self.core.name().to_string().into_bytes(),
+            paths: self.paths.iter().map(|path| bytes(path)).collect(),
+            root: scanned.root.clone(),
+            files: scanned.files,
+            bytes: scanned.bytes,
+            missing: scanned.skipped.len() as u64,
+        }
+    }
+
+    /// Who is told of the head: who took something, or else who has the newest index.
+    async fn holders(
+        &self,
+        far: &Far,
+        catalog: &Catalog,
+        mut holders: BTreeMap<PeerId, Holder>,
+    ) -> Vec<Holder> {
+        if holders.is_empty()
+            && let Some(pack) = catalog.indexes.last()
+        {
+            far.meet(pack).await;
+        }
+        holders.extend(far.holders());
+        holders.into_values().collect()
+    }
+
+    /// Removes from the home what is of no use any more. What stays there does no harm.
+    async fn tidy(&self, needed: &BTreeSet<PackId>) {
+        let (state, mut needed) = (self.state.clone(), needed.clone());
+        let others = self.owned.heads.values();
+        needed.extend(others.flat_map(|known| known.catalog.indexes.iter().copied()));
+        let tidy = move || {
+            state.settle_pending()?;
+            state.sweep_near(&needed)
+        };
+        if let Err(error) = self.core.world.work.call(tidy).await {
+            tracing::warn!("the home could not be tidied after a backup: {error}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Backups, on the owner's side: what is scanned, sealed and sent, and what is brought back.
+//!
+//! What is secret is `skep_vault`'s; here are the files, the threads and the network around it. Scanning
+//! and restoring block, on threads of their own; the simulation has no part of it.
+
+mod checking;
+mod door;
+mod error;
+mod far;
+mod forgetting;
+mod looking;
+mod making;
+mod meter;
+mod near;
+mod reader;
+mod restoring;
+mod scan;
+mod send;
+mod snapshots;
+mod state;
+mod sync;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::BackupError;
+pub(crate) use {
+    door::{Backups, back_up, cat, check, diff, forget, list, look, phrase, recover, restore},
+    meter::Meter,
+};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A value that is whole even if whoever had it panicked.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,203 @@
+//! Packs that are kept in the home too: those of folders, lists and indexes. With them a backup finds out
+//! what has changed, and a person what is in a snapshot, without asking anybody.
+//!
+//! They are as sealed here as they are with holders, and as little believed: what is damaged is fetched.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    ops::Range,
+};
+
+use skep_vault::{
+    Index, KeyRing, Kind,
+    index::{self, Listed},
+    pack::{self, PackKey, Sealed},
+    piece::{Decoder, Namer},
+};
+use skep_wire::{PackId, PeerId, RelPath};
+use skep_world::disk::{Open, Replace};
+
+use super::{
+    reader::{Packs, short},
+    state::{Owned, State},
+};
+use crate::home::name;
+
+/// How many sources are tried for a whole pack.
+const ATTEMPTS: u32 = 4;
+
+/// Packs from the home, or from farther away.
+pub(crate) struct Near<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) far: &'a dyn Packs,
+}
+
+/// What is in the packs of all devices, as far as their indexes can be read.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) index: Index,
+    /// The packs that each device's snapshots need.
+    pub(crate) of: BTreeMap<PeerId, BTreeSet<PackId>>,
+    /// Index packs that could not be read, and why.
+    pub(crate) unreadable: Vec<(PackId, String)>,
+}
+
+impl Packs for Near<'_> {
+    fn size(&self, pack: &PackId) -> Result<u64, String> {
+        self.far.size(pack)
+    }
+
+    fn read(&self, pack: &PackId, size: u64, range: Range<u64>, attempt: u32) -> Result<Vec<u8>, String> {
+        if attempt == 0
+            && let Ok(Some(bytes)) = self.state.read_part(pack, &range)
+        {
+            return Ok(bytes);
+        }
+        self.far.read(pack, size, range, attempt)
+    }
+}
+
+impl Near<'_> {
+    /// All of a pack, which is then kept in the home.
+    fn whole(&self, pack: &PackId) -> Result<Vec<u8>, String> {
+        let is_it = |bytes: &[u8]| *blake3::hash(bytes).as_bytes() == pack.0;
+        let path = path("packs", pack);
+        if let Ok(Some(bytes)) = self.state.0.read_whole(&path, pack::MAX_PACK_BYTES)
+            && is_it(&bytes)
+        {
+            return Ok(bytes);
+        }
+        let size = self.far.size(pack)?;
+        for attempt in 0..ATTEMPTS {
+            let bytes = self.far.read(pack, size, 0..size, attempt)?;
+            if is_it(&bytes) {
+                // Without it the next one fetches it again.
+                let _ = self.state.0.write_whole(&path, &bytes, Replace::Allow);
+                return Ok(bytes);
+            }
+        }
+        Err(format!("every copy of pack {} is damaged", short(pack)))
+    }
+
+    /// What is listed in an index pack.
+    fn listed(&self, pack: &PackId, ring: &KeyRing) -> Result<Vec<Listed>, String> {
+        let bytes = self.whole(pack)?;
+        let contents = pack::open_contents(&bytes, ring).map_err(|e| e.to_string())?;
+        let key = PackKey::of(&contents, ring).map_err(|e| e.to_string())?;
+        let (namer, mut decoder) = (Namer::new(ring.naming()), Decoder::new());
+        let mut listed = Vec::new();
+        for (number, offset, entry) in contents.places() {
+            let range = offset as usize..(offset + entry.sealed_len) as usize;
+            let mut sealed = bytes[range].to_vec();
+            let plain = key
+                .open_piece(&contents, number, entry, &mut sealed, &namer, &mut decoder)
+                .map_err(|e| e.to_string())?;
+            listed.extend(index::decode(&plain).map_err(|e| e.to_string())?);
+        }
+        Ok(listed)
+    }
+
+    /// What the indexes of all devices list, this `device` first, without what is `gone`.
+    pub(crate) fn listing(&self, owned: &Owned, device: &PeerId, gone: &BTreeSet<PackId>) -> Listing {
+        let mut listing = Listing::default();
+        let mut seen = BTreeSet::new();
+        let mut devices: Vec<_> = owned.heads.iter().collect();
+        devices.sort_by_key(|(peer, _)| *peer != device);
+        for (peer, known) in devices {
+            let mut needs = BTreeSet::new();
+            for pack in known.catalog.indexes.iter().filter(|pack| !gone.contains(*pack)) {
+                needs.insert(*pack);
+                match self.listed(pack, &owned.ring) {
+                    Ok(listed) => {
+                        for listed in listed.into_iter().filter(|listed| !gone.contains(&listed.pack)) {
+                            needs.insert(listed.pack);
+                            if seen.insert(listed.pack) {
+                                listing.index.insert(listed);
+                            }
+                        }
+                    }
+                    Err(reason) => listing.unreadable.push((*pack, reason)),
+                }
+            }
+            listing.of.insert(*peer, needs);
+        }
+        listing
+    }
+}
+
+impl State {
+    /// Keeps a pack in the home, if it is one that is read often.
+    pub(super) fn keep_near(&self, sealed: &Sealed) {
+        if sealed.contents.kind != Kind::Data {
+            // Without it the next one fetches it.
+            let _ = self
+                .0
+                .write_whole(&path("packs", &sealed.id), &sealed.bytes, Replace::Allow);
+        }
+    }
+
+    /// Removes from the home what is not among `needed`.
+    pub(super) fn sweep_near(&self, needed: &BTreeSet<PackId>) -> io::Result<()> {
+        let keep: BTreeSet<String> = needed.iter().map(ToString::to_string).collect();
+        for entry in self.0.list(Some(&name("packs")))? {
+            let Some(file) = entry.name.to_str().filter(|file| !keep.contains(*file)) else {
+                continue;
+            };
+            if let Ok(path) = RelPath::parse(&format!("packs/{file}")) {
+                self.0.remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what is in a pack that holders keep and no head lists yet: a backup that is begun again need not
+    /// send it again.
+    pub(super) fn keep_pending(&self, listed: &Listed) -> io::Result<()> {
+        let bytes = index::encode(std::iter::once(listed)).concat();
+        self.0
+            .write_whole(&path("pending", &listed.pack), &bytes, Replace::Allow)
+    }
+
+    /// All that was noted by [`State::keep_pending`].
+    pub(super) fn pending(&self) -> io::Result<Vec<Listed>> {
+        let mut all = Vec::new();
+        for entry in self.0.list(Some(&name("pending")))? {
+            let file = entry.name.to_str().map(|file| format!("pending/{file}"));
+            let Some(path) = file.and_then(|file| RelPath::parse(&file).ok()) else {
+                continue;
+            };
+            let bytes = self.0.read_whole(&path, 2 << 20)?.unwrap_or_default();
+            // What a crash left half written is stored again.
+            all.extend(index::decode(&bytes).unwrap_or_default());
+        }
+        Ok(all)
+    }
+
+    /// Forgets these notes: a head lists the packs, or they are of no use.
+    pub(super) fn settle_pending(&self) -> io::Result<()> {
+        for entry in self.0.list(Some(&name("pending")))? {
+            let file = entry.name.to_str().map(|file| format!("pending/{file}"));
+            if let Some(path) = file.and_then(|file| RelPath::parse(&file).ok()) {
+                self.0.remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A range of a pack, if all of the pack seems to be here.
+    fn read_part(&self, pack: &PackId, range: &Range<u64>) -> io::Result<Option<Vec<u8>>> {
+        let file = match self.0.open(&path("packs", pack), Open::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(range.start, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+}
+
+fn path(folder: &str, pack: &PackId) -> RelPath {
+    name(&format!("{folder}/{pack}"))
+}
