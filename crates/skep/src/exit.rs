@@ -17,6 +17,13 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// Done, or done in part.
+    pub(crate) fn partly(is_partly: bool) -> Self {
+        if is_partly { Self::Partly } else { Self::Done }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)

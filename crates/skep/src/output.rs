@@ -8,6 +8,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
 use serde::Serialize;
+use skep_node::api::types::Skipped;
 
 use crate::{exit::Exit, failure::Failure, globals::Globals};
 
@@ -115,6 +116,32 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
+/// Names what was left out.
+pub(crate) fn left_out(out: &Output, skipped: &[Skipped]) {
+    for skipped in skipped {
+        let path = printable(&skipped.path);
+        out.note(format!("left out: {path}: {}", skipped.reason));
+    }
+}
+
+/// `2026-11-21 15:04`, UTC, of seconds since 1970 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+pub(crate) fn date(unix_s: u64) -> String {
+    let (days, seconds) = (unix_s / 86_400 + 719_468, unix_s % 86_400);
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute) = (seconds / 3600, seconds / 60 % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
 /// `1.4 GiB`
 pub(crate) fn bytes(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
@@ -134,6 +161,14 @@ pub(crate) fn rate(bytes_per_second: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(date(0), "1970-01-01 00:00");
+        assert_eq!(date(951_782_399), "2000-02-28 23:59");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00");
+        assert_eq!(date(1_798_761_600), "2027-01-01 00:00");
+    }
 
     #[test]
     fn names_cannot_play_with_the_terminal() {

@@ -14,7 +14,7 @@ use crate::{client::Client, exit::Exit, failure::Failure, globals::Globals, outp
 /// Of a range only what is needed for it is fetched. What is on this machine already is read there.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// NAME, PEER/NAME, an id or a link; for a file in a folder with /SUB/PATH behind it
+    /// NAME, PEER/NAME, an id or a link; for a file in a folder with /SUB/PATH behind it; or SNAPSHOT:PATH
     what: String,
     /// Only these bytes, counted from 0, the last included: 0-99, 1MiB-, or -500 for the last 500
     #[arg(long, value_name = "A-B", value_parser = parse::range, allow_hyphen_values = true)]
@@ -29,7 +29,10 @@ enum Ended {
 
 pub(crate) fn run(args: Args, globals: &Globals, _out: &Output) -> Result<Exit, Failure> {
     let client = Client::peer(&globals.peer_home()?);
-    let path = format!("/v1/blobs/{}", encoded(&args.what));
+    let path = match of_snapshot(&args.what) {
+        Some((snapshot, path)) => format!("/v1/snapshots/{snapshot}/{}", encoded(path)),
+        None => format!("/v1/blobs/{}", encoded(&args.what)),
+    };
     let mut ended = None;
     let mut written = 0;
     let write = |bytes: &[u8]| match io::stdout().write_all(bytes) {
@@ -72,6 +75,13 @@ pub(crate) fn run(args: Args, globals: &Globals, _out: &Output) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
+/// `SNAPSHOT:PATH`
+fn of_snapshot(what: &str) -> Option<(&str, &str)> {
+    let (snapshot, path) = what.split_once(':')?;
+    let is_id = snapshot.len() >= 4 && snapshot.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (snapshot == "latest" || is_id).then(|| (snapshot, path.trim_start_matches('/')))
+}
+
 /// What has been written cannot be taken back: it is said how much that was.
 fn broken_off(failure: Failure, written: u64) -> Failure {
     if written == 0 || failure.exit == Exit::Interrupted {
@@ -101,6 +111,15 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn snapshots_are_told_from_names() {
+        assert_eq!(of_snapshot("latest:/home/a"), Some(("latest", "home/a")));
+        assert_eq!(of_snapshot("0a1b2c3d:home/a"), Some(("0a1b2c3d", "home/a")));
+        for name in ["notes: today", "abc:x", "skep-link-1:abc", "photos/a:b"] {
+            assert_eq!(of_snapshot(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn names_survive_the_way() {

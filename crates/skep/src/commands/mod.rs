@@ -4,22 +4,29 @@ use clap::Subcommand;
 
 use crate::{exit::Exit, failure::Failure, globals::Globals, output::Output};
 
+mod backup;
 mod cat;
+mod check;
 mod completions;
 mod coordinator;
 mod demo;
 mod down;
 mod downloads;
+mod forget;
 mod gateway;
 mod get;
 mod invite;
 mod leave;
 mod limit;
+mod look;
 mod ls;
 mod man;
 mod peers;
+mod phrase;
+mod restore;
 mod search;
 mod share;
+mod snapshots;
 mod status;
 mod unshare;
 mod up;
@@ -41,6 +48,15 @@ pub(crate) enum Command {
     Get(get::Args),
     Cat(cat::Args),
     Gateway(gateway::Args),
+    Backup(backup::Args),
+    Snapshots(snapshots::Args),
+    Restore(restore::Args),
+    LsSnapshot(look::ListArgs),
+    Diff(look::DiffArgs),
+    Check(check::Args),
+    Forget(forget::Args),
+    RecoveryPhrase(phrase::ShowArgs),
+    Recover(phrase::RecoverArgs),
     Downloads(downloads::Args),
     /// Let downloads stand still until `skep resume`, also over restarts of the peer
     Pause(downloads::Any),
@@ -71,6 +87,15 @@ pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<E
         Command::Get(args) => get::run(args, globals, out),
         Command::Cat(args) => cat::run(args, globals, out),
         Command::Gateway(args) => gateway::run(args, globals, out),
+        Command::Backup(args) => backup::run(args, globals, out),
+        Command::Snapshots(args) => snapshots::run(&args, globals, out),
+        Command::Restore(args) => restore::run(args, globals, out),
+        Command::LsSnapshot(args) => look::list(args, globals, out),
+        Command::Diff(args) => look::diff(args, globals, out),
+        Command::Forget(args) => forget::run(&args, globals, out),
+        Command::Check(args) => check::run(&args, globals, out),
+        Command::RecoveryPhrase(args) => phrase::show(&args, globals, out),
+        Command::Recover(args) => phrase::recover(&args, globals, out),
         Command::Downloads(args) => downloads::list(&args, globals, out),
         Command::Pause(args) => downloads::pause(args, globals, out),
         Command::Resume(args) => downloads::resume(args, globals, out),
