@@ -19,11 +19,11 @@ import time
 from argparse import Namespace
 from dataclasses import dataclass, field
 
-from console import Address, Fields, in_background, obey, parse_address, report, trace
-from napster_wire import BadMessage, Message, encode, read
+from console import Address, Fields, in_background, obey, report, trace
+from napster_link import Door
+from napster_wire import Message, encode
 
 ASKED_SECONDS = 600.0
-READ_SECONDS = 30.0
 
 
 @dataclass
@@ -47,12 +47,11 @@ class Index:
         self.files: dict[str, list[Seeder]] = {}
         self.awaited: dict[tuple[Address, str], queue.Queue[Message]] = {}
         self.asked: dict[tuple[Address, str], tuple[float, Seeder | None]] = {}
-        self.listener = socket.create_server(parse_address(options.listen), backlog=256)
-        self.here: Address = self.listener.getsockname()[:2]
+        self.door = Door(options.listen, options.segment)
+        self.here = self.door.here
 
     def run(self) -> None:
-        in_background(self._accept_all)
-        report("ready", listen="{}:{}".format(*self.here))
+        self.door.open(self._handle)
         obey({"files": self.show})
 
     def show(self) -> Fields:
@@ -60,21 +59,6 @@ class Index:
         with self.lock:
             listed = {name: [vars(seeder) for seeder in seeders] for name, seeders in self.files.items() if seeders}
             return {"files": listed}
-
-    def _accept_all(self) -> None:
-        while True:
-            connection, address = self.listener.accept()
-            in_background(self._read_all, connection, address)
-
-    def _read_all(self, connection: socket.socket, address: Address) -> None:
-        connection.settimeout(READ_SECONDS)
-        try:
-            with connection, connection.makefile("rb") as stream:
-                while message := read(stream, self.options.segment):
-                    trace("<", address, str(message))
-                    self._handle(message, address)
-        except (OSError, BadMessage) as error:
-            trace("!", address, str(error))
 
     def _handle(self, message: Message, sender: Address) -> None:
         if message.kind in self.options.deaf:

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from console import Address, Fields, Quit, Refused, in_background, obey, parse_address, report, trace
-from napster_wire import MAX_FILE_BYTES, NAME_BYTES, BadMessage, Message, encode, read
+from napster_link import Door
+from napster_wire import MAX_FILE_BYTES, NAME_BYTES, Message, encode
 
 ROUNDS = 3
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 30.0
 ANSWER_SECONDS = 15.0
 FINISH_SECONDS = 3.0
 
@@ -68,12 +68,11 @@ class Peer:
         self.found: queue.Queue[Message] = queue.Queue()
         self.confirmed: dict[str, threading.Event] = {}
         self.download: Download | None = None
-        self.listener = socket.create_server(parse_address(options.listen), backlog=256)
-        self.here: Address = self.listener.getsockname()[:2]
+        self.door = Door(options.listen, options.segment)
+        self.here = self.door.here
 
     def run(self) -> None:
-        in_background(self._accept_all)
-        report("ready", listen="{}:{}".format(*self.here))
+        self.door.open(self._handle)
         obey({"register": self.register, "get": self.get, "list": self.show, "quit": self.quit})
 
     # Commands
@@ -157,21 +156,6 @@ class Peer:
     def _connect(self, address: Address) -> socket.socket:
         """A connection that comes from the address inside the messages."""
         return socket.create_connection(address, CONNECT_SECONDS, source_address=(self.here[0], 0))
-
-    def _accept_all(self) -> None:
-        while True:
-            connection, address = self.listener.accept()
-            in_background(self._read_all, connection, address)
-
-    def _read_all(self, connection: socket.socket, address: Address) -> None:
-        connection.settimeout(READ_SECONDS)
-        try:
-            with connection, connection.makefile("rb") as stream:
-                while message := read(stream, self.options.segment):
-                    trace("<", address, str(message))
-                    self._handle(message, address)
-        except (OSError, BadMessage) as error:
-            trace("!", address, str(error))
 
     def _handle(self, message: Message, sender: Address) -> None:
         download = self.download

@@ -118,6 +118,7 @@ def _raw_tcp(options: argparse.Namespace) -> list[str]:
             trace(">", address, text)
             connection.sendall(text.encode("utf-8", "surrogateescape") + b"\n")
         connection.sendall(options.body.read_bytes() if options.body else b"")
+        connection.shutdown(socket.SHUT_WR)
         data = b""
         try:
             while more := connection.recv(65536):

@@ -1,5 +1,5 @@
-//! How fast is p2pbrs? Registrations and heartbeats at the server's socket, and a backup over five
-//! storage peers. Run it with `--release`; it needs some free space in the temporary folder.
+//! How fast is p2pbrs? Registrations and heartbeats at the server's socket, 500 peers that run, and a
+//! backup over five storage peers. Run it with `--release`; it needs some free space in the temporary folder.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -31,6 +31,8 @@ const HEARTBEATS: usize = 200_000;
 const WINDOW: usize = 200;
 const FILE_MIB: u64 = 200;
 const STORAGE_PEERS: usize = 5;
+/// Peers of ours that run at the same time.
+const CROWD: usize = 500;
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
@@ -49,6 +51,8 @@ fn main() {
     judge("heartbeats per second, one thread", rate, 20_000.0);
     stop.cancel();
     server.join().unwrap();
+    let seconds = crowd(folder.path());
+    println!("{seconds:10.1} seconds until {CROWD} peers run and one of them has a file of theirs back");
     let rate = back_up(folder.path());
     judge("MiB/s backed up over five storage peers", rate, 100.0);
 }
@@ -108,13 +112,46 @@ fn ask(socket: &UdpSocket, times: usize, request: impl Fn(usize) -> String) -> f
     times as f64 / start.elapsed().as_secs_f64()
 }
 
+/// Starts many peers, backs up a small file among them, and restores it; returns the seconds.
+fn crowd(folder: &Path) -> f64 {
+    write(folder, 1 << 20);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let service = start(&folder.join("crowded"), CROWD).await;
+        let server = service.listen();
+        let stopping = stop.clone();
+        let serving = tokio::spawn(async move { service.run(&stopping).await });
+        let start = Instant::now();
+        let mut peers = Vec::new();
+        for n in 0..CROWD {
+            peers.push(join(folder, server, &format!("one{n}"), Role::Both).await);
+        }
+        let owner = peers.first().unwrap();
+        owner.backup("file", Some(64 << 10)).await.unwrap();
+        owner.restore("file").await.unwrap();
+        let seconds = start.elapsed().as_secs_f64();
+        for peer in &peers {
+            peer.stop().await;
+        }
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+        seconds
+    })
+}
+
+/// The file that is backed up.
+fn write(folder: &Path, bytes: usize) {
+    let dir = folder.join("files");
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut content = vec![0; bytes];
+    SmallRng::seed_from_u64(1).fill_bytes(&mut content);
+    std::fs::write(dir.join("file"), content).unwrap();
+}
+
 /// Backs up one file; returns MiB per second.
 fn back_up(folder: &Path) -> f64 {
-    let dir = folder.join("files");
-    std::fs::create_dir(&dir).unwrap();
-    let mut bytes = vec![0; usize::try_from(FILE_MIB << 20).unwrap()];
-    SmallRng::seed_from_u64(1).fill_bytes(&mut bytes);
-    std::fs::write(dir.join("file"), bytes).unwrap();
+    write(folder, usize::try_from(FILE_MIB << 20).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let stop = CancellationToken::new();

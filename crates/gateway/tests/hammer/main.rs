@@ -1,9 +1,11 @@
-//! Random and mutated messages for every role of napster, content and supernova: no panic, no
-//! growth, and nothing sent to an address that has said nothing.
+//! Random and mutated messages for every role of every dialect: no panic, no growth, and nothing
+//! sent to an address that has said nothing.
 //!
 //! `SKEP_HAMMER=1000000` sets how many there are; `cargo xtask bench dialects` runs a million.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod p2pbrs;
 
 use std::{
     collections::BTreeSet,
