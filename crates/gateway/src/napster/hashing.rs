@@ -15,6 +15,9 @@ const PIECE_BYTES: usize = 1 << 20;
 /// # Errors
 /// When it cannot be read; of kind `FileTooLarge` when its size does not fit a message.
 pub(super) fn hash(file: &dyn File) -> io::Result<Known> {
+    if file.stat()?.size > u64::from(u32::MAX) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let mut sha256 = Sha256::new();
     let mut piece = vec![0; PIECE_BYTES];
     let mut offset = 0;
