@@ -60,6 +60,8 @@ struct Peer {
     session: Option<Session>,
     /// Its port did not take the last connection.
     unreachable: bool,
+    /// It has just said where it listens.
+    untried: bool,
 }
 
 #[derive(Debug)]
@@ -135,18 +137,20 @@ impl Tracker {
             .is_some_and(|peer| std::mem::replace(&mut peer.unreachable, !answers) == answers)
     }
 
-    /// Time has passed: the ports of all connected peers are tried now and then.
+    /// Time has passed: the ports of all connected peers are tried now and then, and those that are
+    /// new at once.
     pub fn poll(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        if now < self.next_probes {
-            return;
+        let all = now >= self.next_probes;
+        if all {
+            self.next_probes = now + PROBE_EVERY;
         }
-        self.next_probes = now + PROBE_EVERY;
-        let connected = self.peers.iter().filter(|(_, peer)| peer.session.is_some());
-        let probes = connected.filter_map(|(name, peer)| {
-            let at = peer.record.listening?;
+        let connected = self.peers.iter_mut().filter(|(_, peer)| peer.session.is_some());
+        let due = connected.filter_map(|(name, peer)| {
+            let is_new = std::mem::take(&mut peer.untried);
+            let at = peer.record.listening.filter(|_| all || is_new)?;
             Some(Effect::Probe(name.clone(), at))
         });
-        out.extend(probes);
+        out.extend(due);
     }
 
     /// A known name that is not in use is welcome; whoever has none yet is offered one.
@@ -213,6 +217,7 @@ impl Tracker {
             out.push(Effect::Changed);
         }
         peer.unreachable = false;
+        peer.untried = true;
         Message::Ok
     }
 

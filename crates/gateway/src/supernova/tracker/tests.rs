@@ -139,6 +139,13 @@ fn connected_peers_are_probed_now_and_then() {
     assert_eq!(out, [Effect::Probe(name("Ann"), SocketAddr::new(ip(1), 7000))]);
     tracker.poll(2 * PROBE_EVERY, &mut out);
     assert_eq!(out.len(), 2);
+    // Whoever is new is tried at once, and alone.
+    join(tracker, 3, "Eve", &[]);
+    tracker.poll(2 * PROBE_EVERY + Duration::from_secs(1), &mut out);
+    assert_eq!(
+        out[2..],
+        [Effect::Probe(name("Eve"), SocketAddr::new(ip(3), 7000))]
+    );
 }
 
 #[test]
