@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -22,7 +23,7 @@ use super::{
         codec::{Checksum, FileName, Message, PeerList, Rq},
     },
     CommandError, Inner,
-    bringing::{Bringing, Errand},
+    bringing::{Bringing, Errand, Outcome},
     carry::{Carrier, Load},
     shelf::Record,
 };
@@ -82,6 +83,21 @@ impl Source {
 impl Backup {
     fn bringing(&self) -> MutexGuard<'_, Bringing> {
         self.bringing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until another peer has the place: who had it may be silent, but not closed.
+    async fn moved(&self, place: usize, address: SocketAddr) {
+        loop {
+            let changed = self.changed.notified();
+            if self
+                .bringing()
+                .place(place)
+                .is_none_or(|now| now.address != address)
+            {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 
@@ -227,7 +243,15 @@ async fn lane(peer: Arc<Inner>, backup: Arc<Backup>, place: usize) {
             (Some(errand), Some(address)) => {
                 let fits = carrier.take().filter(|carrier| carrier.to() == address);
                 let mut used = fits.unwrap_or_else(|| Carrier::new(peer.clone(), address));
-                let outcome = run_errand(&peer, &backup, &mut used, errand).await;
+                let outcome = tokio::select! {
+                    biased;
+                    outcome = run_errand(&peer, &backup, &mut used, errand) => outcome,
+                    () = backup.moved(place, address) => Outcome::Moved,
+                };
+                if outcome == Outcome::Moved {
+                    let ip = address.ip().to_canonical();
+                    peer.waiting().not_for_chunk(ip, &backup.file, errand.chunk);
+                }
                 carrier = Some(used);
                 backup.bringing().ended(errand, outcome);
                 backup.changed.notify_waiters();
@@ -238,12 +262,7 @@ async fn lane(peer: Arc<Inner>, backup: Arc<Backup>, place: usize) {
     }
 }
 
-async fn run_errand(
-    peer: &Inner,
-    backup: &Backup,
-    carrier: &mut Carrier,
-    errand: Errand,
-) -> super::bringing::Outcome {
+async fn run_errand(peer: &Inner, backup: &Backup, carrier: &mut Carrier, errand: Errand) -> Outcome {
     let (file, cut, chunk) = (backup.source.file.clone(), backup.cut, errand.chunk);
     let kind = peer.config.checksum;
     let read = peer.world.work.call(move || {
@@ -268,7 +287,7 @@ async fn run_errand(
                 "{} cannot be read: {error}",
                 backup.source.path.display()
             ));
-            super::bringing::Outcome::Failed
+            Outcome::Failed
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum Outcome {
     Failed,
     /// Nobody answers there: nothing that is queued for the place will get there.
     Unreachable,
+    /// Another peer has the place by now.
+    Moved,
 }
 
 /// A backup under way.
@@ -139,6 +141,9 @@ impl Bringing {
             Outcome::Failed if errand.attempt < ATTEMPTS => self.again(errand),
             Outcome::Failed => self.give_up(errand),
             Outcome::Unreachable => self.not_reached(errand),
+            // Those that belong to the place were queued when it changed.
+            Outcome::Moved if errand.is_fallback => self.queue(errand.chunk, errand.place, true),
+            Outcome::Moved => {}
         }
     }
 
@@ -331,6 +336,25 @@ mod tests {
         two.replan(&"[B:10.0.0.2:1,D:10.0.0.4:1]".parse().unwrap());
         let gone = play(&mut two, |_, _| Outcome::Stored);
         assert_eq!(gone, attempts(&[(1, "D"), (3, "D")]));
+    }
+
+    #[test]
+    fn what_is_on_its_way_when_its_place_changes_is_brought_to_the_new_one() {
+        let mut two = bringing("[B:10.0.0.2:1,C:10.0.0.3:1]", 3);
+        let own = two.next(0).unwrap();
+        for _ in 0..ATTEMPTS {
+            let other = two.next(1).unwrap();
+            two.ended(other, Outcome::Failed);
+        }
+        let second = two.next(0).unwrap();
+        let fallback = two.next(0).unwrap();
+        two.replan(&"[D:10.0.0.4:1,C:10.0.0.3:1]".parse().unwrap());
+        for errand in [own, second, fallback] {
+            two.ended(errand, Outcome::Moved);
+        }
+        let gone = play(&mut two, |_, _| Outcome::Stored);
+        assert_eq!(gone, attempts(&[(0, "D"), (2, "D"), (1, "D")]));
+        assert!(two.is_complete());
     }
 
     #[test]

@@ -13,6 +13,11 @@ const FILES: usize = 1024;
 /// The most addresses from which chunks of one file are expected.
 const BRINGERS: usize = 64;
 
+/// The most owners of files of one name; the first of them makes room.
+const OWNERS: usize = 64;
+/// What a chunk costs at least: a file system has to keep the smallest, too, and so has this peer.
+const LEAST_BYTES: u64 = 1024;
+
 /// One chunk of one file of one owner.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChunkName {
@@ -61,7 +66,7 @@ impl Storage {
     pub fn new(capacity_bytes: u64, held: BTreeMap<ChunkName, u64>) -> Self {
         Self {
             capacity_bytes,
-            used_bytes: held.values().sum(),
+            used_bytes: held.values().copied().map(cost).sum(),
             held,
             ..Self::default()
         }
@@ -95,7 +100,11 @@ impl Storage {
                 self.expected.remove(&oldest);
             }
         }
-        self.expected.entry(file).or_default().entry(owner).or_default()
+        let owners = self.expected.entry(file).or_default();
+        if owners.len() >= OWNERS && !owners.contains_key(&owner) {
+            owners.pop_first();
+        }
+        owners.entry(owner).or_default()
     }
 
     /// Whether a chunk may come from there.
@@ -111,11 +120,11 @@ impl Storage {
         if self.coming.contains_key(&name) {
             return Admission::Refuse("Busy");
         }
-        let former = self.held.get(&name).copied().unwrap_or(0);
-        let coming: u64 = self.coming.values().sum();
+        let former = self.held.get(&name).copied().map_or(0, cost);
+        let coming: u64 = self.coming.values().copied().map(cost).sum();
         if (self.used_bytes - former)
             .saturating_add(coming)
-            .saturating_add(size)
+            .saturating_add(cost(size))
             > self.capacity_bytes
         {
             return Admission::Refuse("No_Space");
@@ -137,8 +146,8 @@ impl Storage {
         let Some(size) = self.coming.remove(name) else {
             return;
         };
-        let former = self.held.insert(name.clone(), size).unwrap_or(0);
-        self.used_bytes = self.used_bytes - former + size;
+        let former = self.held.insert(name.clone(), size).map_or(0, cost);
+        self.used_bytes = self.used_bytes - former + cost(size);
         let of_file = self.expected.get_mut(&name.file);
         if let Some(expected) = of_file.and_then(|owners| owners.get_mut(&name.owner)) {
             expected.since.insert(name.chunk);
@@ -186,11 +195,16 @@ impl Storage {
         self.held.len()
     }
 
-    /// Bytes held, and bytes offered.
+    /// Bytes that are taken by what is held, and bytes offered.
     #[must_use]
     pub fn room(&self) -> (u64, u64) {
         (self.used_bytes, self.capacity_bytes)
     }
+}
+
+/// What a chunk of this size takes of the capacity.
+fn cost(size: u64) -> u64 {
+    size.max(LEAST_BYTES)
 }
 
 impl Expected {
@@ -214,6 +228,8 @@ impl Expected {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KIB: u64 = 1024;
 
     const ALICE: [u8; 4] = [10, 0, 0, 1];
     const MALLORY: [u8; 4] = [10, 0, 0, 66];
@@ -286,34 +302,38 @@ mod tests {
 
     #[test]
     fn never_more_than_the_capacity() {
-        let mut storage = Storage::new(100, BTreeMap::new());
+        let mut storage = Storage::new(100 * KIB, BTreeMap::new());
         task(&mut storage, 1, "alice", bringer(ALICE));
         assert_eq!(
-            store(&mut storage, ALICE, 0, 60),
-            Admission::Take(name("alice", 0))
-        );
-        assert_eq!(store(&mut storage, ALICE, 1, 41), Admission::Refuse("No_Space"));
-        assert_eq!(
-            store(&mut storage, ALICE, 0, 100),
+            store(&mut storage, ALICE, 0, 60 * KIB),
             Admission::Take(name("alice", 0))
         );
         assert_eq!(
-            store(&mut storage, ALICE, 0, 40),
+            store(&mut storage, ALICE, 1, 41 * KIB),
+            Admission::Refuse("No_Space")
+        );
+        assert_eq!(
+            store(&mut storage, ALICE, 0, 100 * KIB),
             Admission::Take(name("alice", 0))
         );
-        let coming = storage.admit(ALICE.into(), &file(), 1, 60);
+        assert_eq!(
+            store(&mut storage, ALICE, 0, 40 * KIB),
+            Admission::Take(name("alice", 0))
+        );
+        let coming = storage.admit(ALICE.into(), &file(), 1, 60 * KIB);
         assert_eq!(coming, Admission::Take(name("alice", 1)));
         assert_eq!(
-            storage.admit(ALICE.into(), &file(), 1, 1),
+            storage.admit(ALICE.into(), &file(), 1, KIB),
             Admission::Refuse("Busy")
         );
-        assert_eq!(store(&mut storage, ALICE, 2, 1), Admission::Refuse("No_Space"));
+        assert_eq!(store(&mut storage, ALICE, 2, KIB), Admission::Refuse("No_Space"));
         storage.dropped(&name("alice", 1));
         assert_eq!(
-            store(&mut storage, ALICE, 2, 60),
+            store(&mut storage, ALICE, 2, 60 * KIB),
             Admission::Take(name("alice", 2))
         );
-        assert_eq!(storage.room(), (100, 100));
+        assert_eq!(store(&mut storage, ALICE, 3, 0), Admission::Refuse("No_Space"));
+        assert_eq!(storage.room(), (100 * KIB, 100 * KIB));
         assert_eq!(
             store(&mut storage, ALICE, u64::MAX, u64::MAX),
             Admission::Refuse("No_Space")
@@ -322,7 +342,7 @@ mod tests {
 
     #[test]
     fn owners_of_the_same_file_name_are_told_apart_by_their_addresses() {
-        let mut storage = Storage::new(100, BTreeMap::new());
+        let mut storage = Storage::new(100 * KIB, BTreeMap::new());
         task(&mut storage, 1, "alice", bringer(ALICE));
         task(&mut storage, 2, "mallory", bringer(MALLORY));
         assert_eq!(
@@ -339,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_lost_acknowledgement_is_given_again_but_not_for_an_older_chunk() {
-        let mut storage = Storage::new(100, BTreeMap::new());
+        let mut storage = Storage::new(100 * KIB, BTreeMap::new());
         task(&mut storage, 1, "alice", bringer(ALICE));
         assert_eq!(storage.handle_store_req(name("alice", 0), bringer(ALICE)), None);
         store(&mut storage, ALICE, 0, 7);
@@ -355,7 +375,7 @@ mod tests {
 
     #[test]
     fn announcements_cost_bounded_memory() {
-        let mut storage = Storage::new(100, BTreeMap::new());
+        let mut storage = Storage::new(100 * KIB, BTreeMap::new());
         for n in 0..5000u64 {
             let file = n.to_string().parse().unwrap();
             storage.handle_task(n.into(), file, "a".parse().unwrap(), bringer(ALICE));

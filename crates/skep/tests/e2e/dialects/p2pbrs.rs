@@ -114,13 +114,13 @@ fn start_server(folder: &Path, listen: &str, options: &[String]) -> Program {
 
 #[test]
 fn the_document_from_registration_to_recovery() {
-    let mut town = Town::new(&["--replicas", "2", "--heartbeat", "2s", "--ack-timeout", "3s"]);
+    let mut town = Town::new(&["--replicas", "2", "--heartbeat", "1s", "--ack-timeout", "3s"]);
 
     // 2.1 Registration and de-registration.
-    let mut alice = town.peer("Alice", "OWNER", &[]);
+    let mut alice = town.peer("Alice", "OWNER", &["--heartbeat", "300ms"]);
     let mut storage: Vec<Program> = ["B", "C", "D"]
         .iter()
-        .map(|name| town.peer(name, "STORAGE", &["--capacity", "64MB"]))
+        .map(|name| town.peer(name, "STORAGE", &["--capacity", "64MB", "--heartbeat", "300ms"]))
         .collect();
     let taken = town.say(
         "127.0.0.1:0",
