@@ -6,14 +6,15 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+
+use crate::tasks::Tasks;
 
 /// A pause when there are no more descriptors: others are about to be closed.
 const BREATH: Duration = Duration::from_millis(20);
@@ -88,36 +89,24 @@ impl Drop for Guest {
     }
 }
 
-/// Takes connections until `stop`; each is served by a task of its own.
-pub async fn receive<F>(
+/// Takes connections from now on; each is served by a task of its own.
+pub(crate) fn receive<F>(
     listener: TcpListener,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-    serve: impl Fn(TcpStream, SocketAddr) -> F,
+    tasks: &Tasks,
+    serve: impl Fn(TcpStream, SocketAddr) -> F + Send + 'static,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    loop {
-        let accepted: io::Result<(TcpStream, SocketAddr)> = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, from)) => {
-                let (work, stop) = (serve(stream, from), stop.clone());
-                tasks.spawn(async move {
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => {}
-                        () = work => {}
-                    }
-                });
+    let served = tasks.clone();
+    tasks.spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => served.spawn(serve(stream, from)),
+                // Either it was that connection's fault, or a descriptor is free again soon.
+                Err(_) => tokio::time::sleep(BREATH).await,
             }
-            // Either it was that connection's fault, or a descriptor is free again soon.
-            Err(_) => tokio::time::sleep(BREATH).await,
         }
-    }
+    });
 }
 
 fn locked(inside: &Mutex<Inside>) -> MutexGuard<'_, Inside> {

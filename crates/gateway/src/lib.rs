@@ -24,3 +24,4 @@ pub mod p2pbrs;
 mod padded;
 pub mod strangers;
 pub mod supernova;
+mod tasks;

@@ -20,7 +20,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     ask::{AskError, Asker},
@@ -32,6 +31,7 @@ use crate::{
     folder::{Folder, Incoming},
     journal::{Journal, Over, Way},
     own::{self, StartError},
+    tasks::Tasks,
 };
 
 /// How long a provider may take to accept a connection, and to send the next bytes.
@@ -121,9 +121,8 @@ pub struct Client {
     asker: Asker,
     /// In the order in which they were registered.
     local: Vec<Local>,
-    serving: BTreeMap<Name, CancellationToken>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    serving: BTreeMap<Name, Tasks>,
+    tasks: Tasks,
 }
 
 impl Client {
@@ -157,8 +156,7 @@ impl Client {
             asker,
             local: Vec::new(),
             serving: BTreeMap::new(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks: Tasks::default(),
         })
     }
 
@@ -204,7 +202,7 @@ impl Client {
             port: at.port(),
         };
         if let Err(error) = self.asker.done(&request).await {
-            serving.cancel();
+            serving.stop().cancel();
             return Err(error.into());
         }
         self.serving.insert(name.clone(), serving);
@@ -229,7 +227,7 @@ impl Client {
         if matches!(answer, Ok(()) | Err(AskError::Refused(_))) {
             self.local.retain(|local| local.name != *name);
             if let Some(serving) = self.serving.remove(name) {
-                serving.cancel();
+                serving.stop().cancel();
             }
         }
         Ok(answer?)
@@ -296,13 +294,11 @@ impl Client {
 
     /// Stops serving, without a word to the index.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.end().await;
     }
 
-    fn serve(&self, name: &Name, listener: TcpListener) -> CancellationToken {
-        let stop = self.stop.child_token();
+    fn serve(&self, name: &Name, listener: TcpListener) -> Tasks {
+        let tasks = self.tasks.some();
         let provider = Arc::new(Provider {
             journal: self.journal.clone(),
             folder: self.folder.clone(),
@@ -310,9 +306,8 @@ impl Client {
             content: name.clone(),
             end_mark: self.end_mark,
         });
-        let serving = provider::serve(provider, listener, self.tasks.clone(), stop.clone());
-        self.tasks.spawn(serving);
-        stop
+        provider::serve(provider, listener, &tasks);
+        tasks
     }
 
     async fn receive(

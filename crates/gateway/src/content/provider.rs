@@ -8,7 +8,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     codec::{Answer, DATA_BYTES, Name, PDU_BYTES, Request},
@@ -18,6 +17,7 @@ use crate::{
     folder::Folder,
     guests::{self, Guests},
     journal::{Journal, Over, Way},
+    tasks::Tasks,
 };
 
 /// The most connections to one content.
@@ -36,23 +36,17 @@ pub(super) struct Provider {
     pub(super) end_mark: bool,
 }
 
-/// Serves until `stop`.
-pub(super) async fn serve(
-    provider: Arc<Provider>,
-    listener: TcpListener,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) {
+/// Serves from now on.
+pub(super) fn serve(provider: Arc<Provider>, listener: TcpListener, tasks: &Tasks) {
     let guests = Guests::new(MAX_GUESTS);
-    guests::receive(listener, tasks, stop, move |stream, from| {
+    guests::receive(listener, tasks, move |stream, from| {
         let (provider, guest) = (provider.clone(), guests.enter());
         async move {
             if let Some(Err(error)) = guest.during(provider.answer(stream, from)).await {
                 provider.journal.note(format_args!("{from}: {error}"));
             }
         }
-    })
-    .await;
+    });
 }
 
 impl Provider {

@@ -14,7 +14,6 @@ use tokio::{
     sync::{Semaphore, oneshot},
     time::interval,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     codec::{BadMessage, FileHash, FileName, Listing, Message},
@@ -28,6 +27,7 @@ use crate::{
     guests::{self, Guests},
     journal::Journal,
     own::{self, StartError},
+    tasks::Tasks,
 };
 
 /// The most connections that are read at once.
@@ -105,8 +105,7 @@ struct Inner {
     local: SocketAddr,
     state: Mutex<State>,
     uploads: Semaphore,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    tasks: Tasks,
 }
 
 struct State {
@@ -145,11 +144,10 @@ impl Client {
                 getting: BTreeMap::new(),
             }),
             uploads: Semaphore::new(MAX_SERVED_AT_ONCE),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks: Tasks::default(),
         }));
         client.listen(listener);
-        client.clone().spawn(client.clone().tick());
+        client.0.tasks.spawn(client.clone().tick());
         Ok(client)
     }
 
@@ -221,9 +219,7 @@ impl Client {
 
     /// Stops at once; what is on its way is given up.
     pub async fn stop(self) {
-        self.0.stop.cancel();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
+        self.0.tasks.end().await;
     }
 
     async fn outcome<T>(
@@ -238,19 +234,13 @@ impl Client {
     fn listen(&self, listener: tokio::net::TcpListener) {
         let guests = Guests::new(MAX_GUESTS);
         let client = self.clone();
-        let receive = guests::receive(
-            listener,
-            self.0.tasks.clone(),
-            self.0.stop.clone(),
-            move |stream, from| {
-                let (client, guest) = (client.clone(), guests.enter());
-                async move {
-                    let take = |ip, message: Message<'_>| client.take(ip, message);
-                    guest.during(client.0.link.receive(stream, from, take)).await;
-                }
-            },
-        );
-        self.0.tasks.spawn(receive);
+        guests::receive(listener, &self.0.tasks, move |stream, from| {
+            let (client, guest) = (client.clone(), guests.enter());
+            async move {
+                let take = |ip, message: Message<'_>| client.take(ip, message);
+                guest.during(client.0.link.receive(stream, from, take)).await;
+            }
+        });
     }
 
     async fn tick(self) {
@@ -259,17 +249,6 @@ impl Client {
             ticks.tick().await;
             self.with(|state, now, out| state.peer.poll(now, out));
         }
-    }
-
-    fn spawn(self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = work => {}
-            }
-        });
     }
 
     /// Lets the peer decide, and does what it wants.
@@ -299,10 +278,10 @@ impl Client {
 
     fn perform(&self, effect: Effect) {
         match effect {
-            Effect::Send { to, message } => self.clone().spawn(self.clone().send(to, message)),
-            Effect::Hash(name) => self.clone().spawn(self.clone().hash_anew(name)),
-            Effect::Serve { listing, to } => self.clone().spawn(self.clone().serve(listing, to)),
-            Effect::Check(name, hash) => self.clone().spawn(self.clone().check(name, hash)),
+            Effect::Send { to, message } => self.0.tasks.spawn(self.clone().send(to, message)),
+            Effect::Hash(name) => self.0.tasks.spawn(self.clone().hash_anew(name)),
+            Effect::Serve { listing, to } => self.0.tasks.spawn(self.clone().serve(listing, to)),
+            Effect::Check(name, hash) => self.0.tasks.spawn(self.clone().check(name, hash)),
             Effect::Ignored(why) => self.0.link.journal.note(format_args!("passed over: {why}")),
             Effect::Restart(_) | Effect::Registered(_) | Effect::Failed(..) | Effect::Got(..) => {}
         }
@@ -338,7 +317,7 @@ impl Client {
                 journal,
                 segment_bytes,
             } = &inner.link;
-            seeding::send(&*file, &file_of, *segment_bytes, to, journal, &inner.stop)
+            seeding::send(&*file, &file_of, *segment_bytes, to, journal, inner.tasks.stop())
         });
         let sent = sent.await.unwrap_or_else(|e| Err(io::Error::other(e)));
         let (name, journal) = (&listing.name, &self.0.link.journal);

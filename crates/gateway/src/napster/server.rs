@@ -19,7 +19,6 @@ use tokio::{
     sync::{Notify, Semaphore},
     time::interval,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     codec::{FileName, Listing, Message},
@@ -31,6 +30,7 @@ use crate::{
     journal::Journal,
     keep::{Facts, Keep},
     own::{self, StartError},
+    tasks::Tasks,
 };
 
 /// The most connections that are read at once.
@@ -68,8 +68,7 @@ struct Inner {
     state: Mutex<State>,
     unsaved: Notify,
     sending: Semaphore,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    tasks: Tasks,
 }
 
 struct State {
@@ -107,12 +106,11 @@ impl Server {
             }),
             unsaved: Notify::new(),
             sending: Semaphore::new(MAX_SENDING),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks: Tasks::default(),
         }));
         server.listen(listener);
-        server.spawn(server.clone().tick());
-        server.0.tasks.spawn(server.clone().save(keep));
+        server.0.tasks.spawn(server.clone().tick());
+        server.0.tasks.spawn_whole(server.clone().save(keep));
         Ok(server)
     }
 
@@ -124,29 +122,21 @@ impl Server {
 
     /// Stops; what is listed is durable when this returns.
     pub async fn stop(self) {
-        self.0.stop.cancel();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
+        self.0.tasks.end().await;
     }
 
     fn listen(&self, listener: TcpListener) {
         let guests = Guests::new(MAX_GUESTS);
         let server = self.clone();
-        let receive = guests::receive(
-            listener,
-            self.0.tasks.clone(),
-            self.0.stop.clone(),
-            move |stream, from| {
-                let (server, guest) = (server.clone(), guests.enter());
-                async move {
-                    let take = |ip: Ipv4Addr, message: Message<'_>| {
-                        server.with(|index, now, rng, out| index.handle(now, ip, message, rng, out));
-                    };
-                    guest.during(server.0.link.receive(stream, from, take)).await;
-                }
-            },
-        );
-        self.0.tasks.spawn(receive);
+        guests::receive(listener, &self.0.tasks, move |stream, from| {
+            let (server, guest) = (server.clone(), guests.enter());
+            async move {
+                let take = |ip: Ipv4Addr, message: Message<'_>| {
+                    server.with(|index, now, rng, out| index.handle(now, ip, message, rng, out));
+                };
+                guest.during(server.0.link.receive(stream, from, take)).await;
+            }
+        });
     }
 
     async fn tick(self) {
@@ -162,7 +152,7 @@ impl Server {
         loop {
             let stopped = tokio::select! {
                 () = self.0.unsaved.notified() => false,
-                () = self.0.stop.cancelled() => true,
+                () = self.0.tasks.stop().cancelled() => true,
             };
             let changes = std::mem::take(&mut self.state().changes);
             if let Err(error) = keep.commit(changes).await {
@@ -176,17 +166,6 @@ impl Server {
                 return;
             }
         }
-    }
-
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = work => {}
-            }
-        });
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -214,7 +193,7 @@ impl Server {
     fn perform(&self, effect: Effect) {
         match effect {
             Effect::Send { to, message } if self.0.tasks.len() < MAX_WAITING => {
-                self.spawn(self.clone().send(to, message));
+                self.0.tasks.spawn(self.clone().send(to, message));
             }
             Effect::Send { to, .. } => {
                 self.0.link.journal.note(format_args!("too busy to answer {to}"));

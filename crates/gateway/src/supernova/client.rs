@@ -16,7 +16,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     book::{self, Settings},
@@ -29,6 +28,7 @@ use crate::{
     guests::{self, Guests},
     journal::Journal,
     own::{self, StartError},
+    tasks::Tasks,
 };
 
 /// The most connections that are served at once.
@@ -107,8 +107,7 @@ pub struct Client {
     name: Name,
     local: SocketAddr,
     questions: mpsc::Sender<Question>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    tasks: Tasks,
 }
 
 struct Inner {
@@ -163,8 +162,7 @@ impl Client {
             name,
             local,
             questions,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks: Tasks::default(),
         };
         client.run(session, asked, listener);
         client.save_settings().await?;
@@ -259,31 +257,22 @@ impl Client {
 
     /// Leaves the network.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.end().await;
     }
 
     fn run(&self, session: Session, asked: mpsc::Receiver<Question>, listener: TcpListener) {
-        let (inner, stop) = (self.inner.clone(), self.stop.clone());
-        self.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = session.run(|| inner.folder(), asked) => {}
+        let inner = self.inner.clone();
+        self.tasks
+            .spawn(async move { session.run(|| inner.folder(), asked).await });
+        let (inner, guests) = (self.inner.clone(), Guests::new(MAX_GUESTS));
+        guests::receive(listener, &self.tasks, move |stream, from| {
+            let (inner, guest) = (inner.clone(), guests.enter());
+            async move {
+                if let Some(Err(error)) = guest.during(inner.serve(stream, from)).await {
+                    inner.journal.note(format_args!("{from}: {error}"));
+                }
             }
         });
-        let (inner, guests) = (self.inner.clone(), Guests::new(MAX_GUESTS));
-        let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
-        self.tasks
-            .spawn(guests::receive(listener, tasks, stop, move |stream, from| {
-                let (inner, guest) = (inner.clone(), guests.enter());
-                async move {
-                    if let Some(Err(error)) = guest.during(inner.serve(stream, from)).await {
-                        inner.journal.note(format_args!("{from}: {error}"));
-                    }
-                }
-            }));
     }
 
     async fn ask(&self, message: Message) -> Result<Message, CommandError> {

@@ -21,7 +21,6 @@ use tokio::{
     sync::{Semaphore, watch},
     time::{interval, sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     book::{self, BadBook},
@@ -33,6 +32,7 @@ use crate::{
     guests::{self, Guest, Guests},
     journal::Journal,
     own::{self, StartError},
+    tasks::Tasks,
 };
 
 /// The most connections of those who have not said their name yet.
@@ -75,8 +75,7 @@ struct Inner {
     sessions: AtomicU64,
     seats: Semaphore,
     probes: Semaphore,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    tasks: Tasks,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -113,13 +112,12 @@ impl Server {
             sessions: AtomicU64::new(0),
             seats: Semaphore::new(MAX_SEATS),
             probes: Semaphore::new(MAX_PROBES),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks: Tasks::default(),
             _lock: lock,
         }));
         server.listen(listener);
-        server.spawn(server.clone().tick());
-        server.spawn(server.clone().save());
+        server.0.tasks.spawn(server.clone().tick());
+        server.0.tasks.spawn(server.clone().save());
         Ok(server)
     }
 
@@ -131,24 +129,16 @@ impl Server {
 
     /// Stops.
     pub async fn stop(self) {
-        self.0.stop.cancel();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
+        self.0.tasks.end().await;
     }
 
     fn listen(&self, listener: TcpListener) {
         let guests = Guests::new(MAX_GUESTS);
         let server = self.clone();
-        let receive = guests::receive(
-            listener,
-            self.0.tasks.clone(),
-            self.0.stop.clone(),
-            move |stream, from| {
-                let (server, guest) = (server.clone(), guests.enter());
-                async move { server.converse(stream, from, &guest).await }
-            },
-        );
-        self.0.tasks.spawn(receive);
+        guests::receive(listener, &self.0.tasks, move |stream, from| {
+            let (server, guest) = (server.clone(), guests.enter());
+            async move { server.converse(stream, from, &guest).await }
+        });
     }
 
     async fn converse(&self, stream: TcpStream, from: SocketAddr, guest: &Guest) {
@@ -194,7 +184,7 @@ impl Server {
             self.tracker().poll(self.0.world.clock.now().mono, &mut out);
             for effect in out {
                 if let Effect::Probe(name, at) = effect {
-                    self.spawn(self.clone().probe(name, at));
+                    self.0.tasks.spawn(self.clone().probe(name, at));
                 }
             }
         }
@@ -252,17 +242,6 @@ impl Server {
 
     fn tracker(&self) -> MutexGuard<'_, Tracker> {
         self.0.tracker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = work => {}
-            }
-        });
     }
 }
 

@@ -36,7 +36,6 @@ use tokio::{
     net::{TcpListener, UdpSocket},
     sync::{Notify, Semaphore},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
     backup::BackedUp,
@@ -53,7 +52,7 @@ use super::{
     checksum,
     codec::{Capacity, Message, Name, PeerList, Role, Rq},
 };
-use crate::journal::Journal;
+use crate::{journal::Journal, tasks::Tasks};
 
 /// Connections that are served at the same time.
 const CONNECTIONS: usize = 128;
@@ -124,8 +123,7 @@ struct Inner {
     last_rq: AtomicU64,
     /// It has not been told to leave.
     belongs: AtomicBool,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -171,8 +169,7 @@ impl Peer {
             copies: Semaphore::new(COPIES),
             last_rq: AtomicU64::new(first_rq),
             belongs: AtomicBool::new(true),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
             _lock: lock,
         });
         let peer = Self { inner };
@@ -236,23 +233,14 @@ impl Peer {
 
     /// Ends everything. The peer stays registered.
     pub async fn stop(&self) {
-        self.inner.stop.cancel();
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
+        self.inner.tasks.end().await;
     }
 }
 
 impl Inner {
     /// Runs a task until it ends or the peer does.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = task => {}
-            }
-        });
+        self.tasks.spawn(task);
     }
 
     fn number(&self) -> Rq {
