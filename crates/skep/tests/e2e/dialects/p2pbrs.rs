@@ -214,34 +214,14 @@ fn chunks_that_nobody_announced_are_refused() {
     let town = Town::new(&[]);
     let bob = town.peer("Bob", "STORAGE", &[]);
     let tcp = bob.ready["tcp"].as_str().unwrap();
-    let said = raw(
-        "p2pbrs",
-        &[
-            "--tcp",
-            "--to",
-            tcp,
-            "--wait",
-            "10",
-            "SEND_CHUNK 24 photo.jpg 0 4",
-        ],
-    );
-    assert_eq!(said, [""], "the chunk did not come");
     let body = town.folder.path().join("body");
     fs::write(&body, b"data").unwrap();
-    let words = [
-        "--tcp",
-        "--to",
-        tcp,
-        "--wait",
-        "10",
-        "--body",
-        arg(&body),
-        "SEND_CHUNK 24 photo.jpg 0 4 adf3f363",
-    ];
-    assert_eq!(
-        raw("p2pbrs", &words)[0],
-        "CHUNK_ERROR 24 photo.jpg 0 Not_Expected"
-    );
+    let words = ["--tcp", "--to", tcp, "--wait", "10"];
+    // Whether its bytes come or not.
+    for bytes in [&[][..], &["--body", arg(&body)]] {
+        let words = [&words, bytes, &["SEND_CHUNK 24 photo.jpg 0 4 adf3f363"]].concat();
+        assert_eq!(raw("p2pbrs", &words), ["CHUNK_ERROR 24 photo.jpg 0 Not_Expected"]);
+    }
 }
 
 #[test]
