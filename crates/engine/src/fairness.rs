@@ -4,6 +4,8 @@
 //! and newcomers get a first chunk; the rest goes by what this uploader received from each, so that giving pays.
 //! What others report about a peer is a hint and counts little. Without contention everybody gets all there is.
 //!
+//! A chunk that has just gone to one goes to another after everything else: those who want the same feed each other.
+//!
 //! Pure: start-time fair queueing (Goyal, Vin, Cheng 1996) over jobs of some bytes each. It sends nothing, limits no
 //! rate (that is [`crate::bucket`]) and knows nothing of contents.
 
@@ -12,7 +14,11 @@ use std::{
     time::Duration,
 };
 
-use skep_wire::PeerId;
+use skep_wire::{BlobId, PeerId};
+
+mod recent;
+
+use recent::Recent;
 
 /// The knobs. The defaults are meant for use.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +56,9 @@ impl Default for Config {
     }
 }
 
+/// A chunk of a content.
+pub type Chunk = (BlobId, u64);
+
 /// One thing to send, numbered by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Job {
@@ -76,6 +85,7 @@ pub struct Slots {
     accounts: BTreeMap<PeerId, Account>,
     /// Jobs that are being served, with the time of their grant.
     served: BTreeMap<Job, Duration>,
+    recent: Recent,
     /// The virtual time: where the last job that was granted began.
     clock: f64,
 }
@@ -88,9 +98,17 @@ struct Account {
     as_of: Duration,
     /// Bytes that others say they received from it.
     hints: BTreeMap<PeerId, u64>,
-    waiting: VecDeque<(u64, u64)>,
+    waiting: VecDeque<Waiting>,
     /// Virtual time at which all that it was granted is paid for.
     paid_until: f64,
+}
+
+/// A job that waits.
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    bytes: u64,
+    chunk: Option<Chunk>,
 }
 
 impl Slots {
@@ -101,18 +119,25 @@ impl Slots {
             config,
             accounts: BTreeMap::new(),
             served: BTreeMap::new(),
+            recent: Recent::default(),
             clock: 0.0,
         }
     }
 
-    /// Somebody asks for `bytes`.
-    pub fn handle_ask(&mut self, now: Duration, job: Job, bytes: u64) -> Admission {
+    /// How many jobs may be served at a time from now on.
+    pub fn set_slots(&mut self, slots: usize) {
+        self.config.slots = slots;
+    }
+
+    /// Somebody asks for `bytes`, of this chunk if it is one that others may give on.
+    pub fn handle_ask(&mut self, now: Duration, job: Job, bytes: u64, chunk: Option<Chunk>) -> Admission {
         self.make_room(now);
         let account = self.accounts.entry(job.peer).or_default();
         if account.waiting.len() >= self.config.max_waiting {
             return Admission::TooMany;
         }
-        account.waiting.push_back((job.id, bytes));
+        let id = job.id;
+        account.waiting.push_back(Waiting { id, bytes, chunk });
         Admission::Waits
     }
 
@@ -120,7 +145,7 @@ impl Slots {
     pub fn handle_done(&mut self, job: Job) {
         self.served.remove(&job);
         if let Some(account) = self.accounts.get_mut(&job.peer) {
-            account.waiting.retain(|&(id, _)| id != job.id);
+            account.waiting.retain(|waiting| waiting.id != job.id);
         }
     }
 
@@ -204,24 +229,38 @@ impl Slots {
             .count()
     }
 
-    /// Serves the first job of whoever is next: the one whose turn begins first in virtual time.
+    /// Serves a job of whoever is next: the one whose turn begins first in virtual time.
     fn grant(&mut self, now: Duration) -> Option<Job> {
-        let waiting = self
-            .accounts
-            .iter()
-            .filter(|(_, account)| !account.waiting.is_empty());
-        let begin = |account: &Account| account.paid_until.max(self.clock);
-        let (&peer, account) = waiting.min_by(|a, b| begin(a.1).total_cmp(&begin(b.1)))?;
-        let begin = begin(account);
+        let is_rare = |peer, job: &Waiting| {
+            job.chunk
+                .is_none_or(|chunk| !self.recent.has_another(now, chunk, peer))
+        };
+        let (peer, at) = self.next(is_rare).or_else(|| self.next(|_, _| true))?;
+        let begin = self.accounts.get(&peer)?.paid_until.max(self.clock);
         let (count, credit) = self.competition(now);
-        let weight = self.weight(account.credit(now, &self.config), count, credit);
+        let given = self.accounts.get(&peer)?.credit(now, &self.config);
+        let weight = self.weight(given, count, credit);
         let account = self.accounts.get_mut(&peer)?;
-        let (id, bytes) = account.waiting.pop_front()?;
+        let Waiting { id, bytes, chunk } = account.waiting.remove(at)?;
         account.paid_until = begin + bytes.max(1) as f64 / weight;
         self.clock = begin;
+        if let Some(chunk) = chunk {
+            self.recent.note(now, chunk, peer);
+        }
         let job = Job { peer, id };
         self.served.insert(job, now);
         Some(job)
+    }
+
+    /// Whose turn it is among those with a job that is `good`, and which of its jobs that is.
+    fn next(&self, good: impl Fn(PeerId, &Waiting) -> bool) -> Option<(PeerId, usize)> {
+        let first_good = |(&peer, account): (&PeerId, &Account)| {
+            let at = account.waiting.iter().position(|job| good(peer, job))?;
+            Some((account.paid_until.max(self.clock), peer, at))
+        };
+        let turns = self.accounts.iter().filter_map(first_good);
+        let (_, peer, at) = turns.min_by(|a, b| a.0.total_cmp(&b.0))?;
+        Some((peer, at))
     }
 
     /// How many peers wait, and what all of them have given.

@@ -49,7 +49,7 @@ pub(crate) struct Core {
     pub(crate) links: Links,
     pub(crate) shelf: Shelf,
     pub(crate) downloads: Downloads,
-    pub(crate) up: RateLimit,
+    pub(crate) up: Arc<RateLimit>,
     pub(crate) down: RateLimit,
     pub(crate) buffers: Buffers,
     /// Who is served next.

@@ -18,12 +18,12 @@ use skep_wire::{
 };
 use skep_world::{Listener, Stream};
 use thiserror::Error;
-use tokio::{sync::Notify, time};
+use tokio::{sync::Notify, task::JoinSet, time};
 
 use crate::{core::Core, serve};
 
 /// Bulk connections between two peers at most; more do not carry more.
-const BULK_PER_PEER: usize = 4;
+const BULK_PER_PEER: usize = 6;
 /// Connections to all peers at most.
 const LINKS: usize = 2048;
 /// How long an introduced peer has to dial.
@@ -109,12 +109,13 @@ impl Links {
         if self.bulk(&holder.peer) > 1 {
             return;
         }
+        let mut dials = JoinSet::new();
+        for _ in 1..BULK_PER_PEER {
+            let (core, peer, address) = (core.clone(), holder.peer, address.clone());
+            dials.spawn(async move { dial(&core, peer, &address, Lane::Bulk).await.map(drop) });
+        }
         // Those that fail are missed by nobody.
-        let _ = tokio::join!(
-            dial(core, holder.peer, address, Lane::Bulk),
-            dial(core, holder.peer, address, Lane::Bulk),
-            dial(core, holder.peer, address, Lane::Bulk),
-        );
+        dials.join_all().await;
     }
 
     /// The next of the bulk connections to `peer`: they take turns.

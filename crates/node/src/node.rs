@@ -544,11 +544,12 @@ async fn assemble(
     catalog.commit(entries).await?;
     let started = world.clock.now().mono;
     let (up, down) = (config.up_rate, config.down_rate);
+    let up = Arc::new(RateLimit::new(world.clock.clone(), up));
     Ok(Arc::new(Core {
-        up: RateLimit::new(world.clock.clone(), up),
+        uplink: Arc::new(Uplink::new(world.clock.clone(), up.clone())),
+        up,
         down: RateLimit::new(world.clock.clone(), down),
         shelf: Shelf::new(world.clock.clone()),
-        uplink: Arc::new(Uplink::new(world.clock.clone())),
         world,
         config,
         home,

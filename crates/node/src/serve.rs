@@ -118,7 +118,10 @@ async fn read(core: Arc<Core>, reader: PeerId, request: Read, mut responder: Res
         let _ = responder.segments(Bytes::new(), true);
         return;
     }
-    let mut slot = core.uplink.slot(reader, left).await;
+    // What waits for the rate of this one share keeps nobody else from being served.
+    item.up.pass(left).await;
+    let chunk = (request.content, request.chunk);
+    let mut slot = core.uplink.slot(reader, left, chunk).await;
     if slot.is_none() {
         return responder.refuse(Reason::Busy, "too many requests wait").await;
     }
@@ -133,7 +136,6 @@ async fn read(core: Arc<Core>, reader: PeerId, request: Read, mut responder: Res
         };
         let Ok(room) = room else { return };
         let now = whole_units(room, want);
-        item.up.pass(now as u64).await;
         core.up.pass(now as u64).await;
         let units = u16::try_from((now as u64).div_ceil(UNIT_BYTES)).expect("at most a chunk's");
         let bytes = match read_units(&core, &item, request.chunk, unit, units, now).await {

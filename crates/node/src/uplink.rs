@@ -2,7 +2,8 @@
 //! with a clock and with those who wait.
 //!
 //! Who gave this peer more is served more, newcomers get a floor, and without contention nobody
-//! waits. Nothing is read or sent here.
+//! waits. With a rate, few are served at a time: the order is that of the slots, and not that in which
+//! they came to the rate. Nothing is read or sent here.
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +11,17 @@ use std::{
     time::Duration,
 };
 
-use skep_engine::fairness::{Admission, Config, Job, Slots};
-use skep_wire::PeerId;
+use skep_engine::fairness::{Admission, Chunk, Config, Job, Slots};
+use skep_wire::{CHUNK_BYTES, PeerId};
 use skep_world::Clock;
 use tokio::{sync::oneshot, time};
 
-/// Answers that are sent at a time.
-const SLOTS: usize = 32;
+use crate::limit::RateLimit;
+
+/// Answers that are sent at a time, at most and at least.
+const SLOTS: (usize, usize) = (32, 2);
+/// With a rate: as many as it sends in this time, if each is a whole chunk.
+const AT_A_TIME_S: f64 = 0.25;
 /// Answers to one peer that may wait: as many as it has requests on all its connections.
 const WAITING_PER_PEER: usize = 160;
 /// A slot is given back by who is not the bottleneck; this is for who forgets.
@@ -25,6 +30,9 @@ const HOLD: Duration = Duration::from_secs(60);
 /// The slots of this peer.
 pub(crate) struct Uplink {
     clock: Arc<dyn Clock>,
+    rate: Arc<RateLimit>,
+    /// Without a rate.
+    most: usize,
     state: Mutex<State>,
 }
 
@@ -41,17 +49,18 @@ pub(crate) struct Slot {
 }
 
 impl Uplink {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, rate: Arc<RateLimit>) -> Self {
         let config = Config {
-            slots: SLOTS,
+            slots: SLOTS.0,
             max_waiting: WAITING_PER_PEER,
             hold: HOLD,
             ..Config::default()
         };
-        Self::with(clock, config)
+        Self::with(clock, rate, config)
     }
 
-    fn with(clock: Arc<dyn Clock>, config: Config) -> Self {
+    fn with(clock: Arc<dyn Clock>, rate: Arc<RateLimit>, config: Config) -> Self {
+        let most = config.slots;
         let state = State {
             slots: Slots::new(config),
             waiting: BTreeMap::new(),
@@ -59,13 +68,15 @@ impl Uplink {
         };
         Self {
             clock,
+            rate,
+            most,
             state: Mutex::new(state),
         }
     }
 
-    /// Waits for the turn of `peer`, which asks for `bytes`. None: too much of it waits already.
-    pub(crate) async fn slot(self: &Arc<Self>, peer: PeerId, bytes: u64) -> Option<Slot> {
-        let (slot, mut granted) = self.ask(peer, bytes)?;
+    /// Waits for the turn of `peer`, which asks for `bytes` of `chunk`. None: too much of it waits already.
+    pub(crate) async fn slot(self: &Arc<Self>, peer: PeerId, bytes: u64, chunk: Chunk) -> Option<Slot> {
+        let (slot, mut granted) = self.ask(peer, bytes, chunk)?;
         self.advance();
         loop {
             let wakeup = self.next_wakeup();
@@ -83,12 +94,17 @@ impl Uplink {
         self.state().slots.handle_received(now, peer, bytes);
     }
 
-    fn ask(self: &Arc<Self>, peer: PeerId, bytes: u64) -> Option<(Slot, oneshot::Receiver<()>)> {
+    fn ask(
+        self: &Arc<Self>,
+        peer: PeerId,
+        bytes: u64,
+        chunk: Chunk,
+    ) -> Option<(Slot, oneshot::Receiver<()>)> {
         let now = self.clock.now().mono;
         let mut state = self.state();
         state.last += 1;
         let job = Job { peer, id: state.last };
-        if state.slots.handle_ask(now, job, bytes) == Admission::TooMany {
+        if state.slots.handle_ask(now, job, bytes, Some(chunk)) == Admission::TooMany {
             return None;
         }
         let (tell, granted) = oneshot::channel();
@@ -101,6 +117,8 @@ impl Uplink {
     fn advance(&self) {
         let mut granted = Vec::new();
         let mut state = self.state();
+        let slots = self.rate.rate().map_or(self.most, slots_at);
+        state.slots.set_slots(slots);
         state.slots.poll(self.clock.now().mono, &mut granted);
         for job in granted {
             if let Some(tell) = state.waiting.remove(&job) {
@@ -118,6 +136,15 @@ impl Uplink {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many answers to send at a time at a rate.
+fn slots_at(bytes_per_s: u64) -> usize {
+    let chunks = bytes_per_s as f64 * AT_A_TIME_S / CHUNK_BYTES as f64;
+    let (most, least) = SLOTS;
+    (least..most)
+        .find(|&slots| slots as f64 >= chunks)
+        .unwrap_or(most)
 }
 
 impl Drop for Slot {
@@ -146,19 +173,30 @@ mod tests {
             ..Config::default()
         };
         let clock = Arc::new(skep_world::simulated::Clock::showing(0));
-        Arc::new(Uplink::with(clock, config))
+        let rate = Arc::new(RateLimit::new(clock.clone(), None));
+        Arc::new(Uplink::with(clock, rate, config))
     }
 
     fn peer(number: u8) -> PeerId {
         PeerId([number; 32])
     }
 
+    /// Everybody asks for something else.
+    fn chunk_of(number: u8) -> Chunk {
+        (skep_wire::BlobId([1; 32]), u64::from(number))
+    }
+
+    #[test]
+    fn a_rate_is_sent_in_a_few_answers_at_a_time() {
+        assert_eq!([1, 20 * MIB, 1 << 40].map(slots_at), [2, 5, 32]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn without_contention_nobody_waits() {
         let uplink = uplink(2);
         let start = time::Instant::now();
-        let _one = uplink.slot(peer(1), MIB).await.unwrap();
-        let _two = uplink.slot(peer(2), MIB).await.unwrap();
+        let _one = uplink.slot(peer(1), MIB, chunk_of(1)).await.unwrap();
+        let _two = uplink.slot(peer(2), MIB, chunk_of(2)).await.unwrap();
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
@@ -173,7 +211,7 @@ mod tests {
             let (uplink, served) = (uplink.clone(), served.clone());
             asking.spawn(async move {
                 for _ in 0..100 {
-                    let slot = uplink.slot(peer(number), MIB).await.unwrap();
+                    let slot = uplink.slot(peer(number), MIB, chunk_of(number)).await.unwrap();
                     // So long does it take to send.
                     time::sleep(Duration::from_millis(10)).await;
                     served.lock().unwrap().push(number);
@@ -195,17 +233,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_goes_away_leaves_no_trace() {
         let uplink = uplink(1);
-        let held = uplink.slot(peer(1), MIB).await.unwrap();
+        let held = uplink.slot(peer(1), MIB, chunk_of(1)).await.unwrap();
         let mut asking = JoinSet::new();
         for _ in 0..4 {
             let uplink = uplink.clone();
-            asking.spawn(async move { uplink.slot(peer(2), MIB).await.is_some() });
+            asking.spawn(async move { uplink.slot(peer(2), MIB, chunk_of(2)).await.is_some() });
         }
         time::sleep(Duration::from_millis(1)).await;
-        assert!(uplink.slot(peer(2), MIB).await.is_none(), "four wait");
+        assert!(
+            uplink.slot(peer(2), MIB, chunk_of(2)).await.is_none(),
+            "four wait"
+        );
         asking.shutdown().await;
         assert_eq!(uplink.state().waiting.len(), 0);
         drop(held);
-        assert!(uplink.slot(peer(2), MIB).await.is_some());
+        assert!(uplink.slot(peer(2), MIB, chunk_of(2)).await.is_some());
     }
 }

@@ -45,7 +45,8 @@ fn serve(slots: &mut Slots, peers: usize, rounds: usize) -> (Vec<usize>, usize) 
                     peer: peer(number),
                     id
                 },
-                MIB
+                MIB,
+                None
             ),
             Admission::Waits
         );
@@ -64,6 +65,30 @@ fn serve(slots: &mut Slots, peers: usize, rounds: usize) -> (Vec<usize>, usize) 
     }
     let unserved = last.iter().map(|&at| rounds - at).max().unwrap();
     (got, longest.max(unserved))
+}
+
+#[test]
+fn what_has_just_gone_to_somebody_else_goes_after_everything_else() {
+    let mut slots = Slots::new(one_slot());
+    let content = BlobId([7; 32]);
+    let mut granted = Vec::new();
+    for (number, chunk) in [(0, 1), (1, 1), (2, 1), (2, 2), (1, 3)] {
+        let job = Job {
+            peer: peer(number),
+            id: chunk,
+        };
+        assert_eq!(
+            slots.handle_ask(NOW, job, MIB, Some((content, chunk))),
+            Admission::Waits
+        );
+    }
+    while slots.waiting() > 0 {
+        slots.poll(NOW, &mut granted);
+        granted.iter().for_each(|&job| slots.handle_done(job));
+    }
+    let order: Vec<_> = granted.iter().map(|job| (number(job.peer), job.id)).collect();
+    assert_eq!(order[..3], [(0, 1), (1, 3), (2, 2)], "rare ones first");
+    assert_eq!(order.len(), 5, "and then the others, too");
 }
 
 #[test]
@@ -93,7 +118,7 @@ fn an_idle_uplink_is_for_everybody() {
     slots.handle_received(NOW, peer(1), 1_000 * MIB);
     for id in 0..20 {
         assert_eq!(
-            slots.handle_ask(NOW, Job { peer: peer(0), id }, MIB),
+            slots.handle_ask(NOW, Job { peer: peer(0), id }, MIB, None),
             Admission::Waits
         );
     }
@@ -125,7 +150,8 @@ fn who_takes_its_bytes_slowly_does_not_hold_up_the_others() {
                     peer: peer(number),
                     id: 0
                 },
-                MIB
+                MIB,
+                None
             ),
             Admission::Waits
         );
@@ -147,7 +173,7 @@ fn cancelled_jobs_and_lost_peers_free_their_places() {
         id,
     };
     for job in [job(0, 1), job(0, 2), job(1, 1)] {
-        assert_eq!(slots.handle_ask(NOW, job, MIB), Admission::Waits);
+        assert_eq!(slots.handle_ask(NOW, job, MIB, None), Admission::Waits);
     }
     let mut granted = Vec::new();
     slots.poll(NOW, &mut granted);
@@ -172,6 +198,7 @@ fn one_peer_cannot_fill_the_queue() {
                 id,
             },
             MIB,
+            None,
         )
     };
     assert_eq!(ask(&mut slots, 0, 0), Admission::Waits);
@@ -242,7 +269,7 @@ proptest! {
         let mut slots = Slots::new(one_slot());
         for (number, &gift) in gifts.iter().enumerate() {
             slots.handle_received(NOW, peer(number), gift);
-            prop_assert_eq!(slots.handle_ask(NOW, Job { peer: peer(number), id: 0 }, MIB), Admission::Waits);
+            prop_assert_eq!(slots.handle_ask(NOW, Job { peer: peer(number), id: 0 }, MIB, None), Admission::Waits);
         }
         let sum: f64 = (0..gifts.len()).map(|number| slots.share(NOW, peer(number))).sum();
         prop_assert!((sum - 1.0).abs() < 1e-9);
@@ -338,6 +365,7 @@ fn play(members: &mut [Member], round: usize, rng: &mut SmallRng) {
                         id,
                     },
                     MIB,
+                    None,
                 );
             }
         }

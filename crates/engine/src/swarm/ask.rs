@@ -124,8 +124,9 @@ impl Swarm {
     }
 
     fn choose_hurried(&self, now: Duration, no: HolderNo) -> Option<u64> {
-        self.soon
-            .filter(|&chunk| self.board.state(chunk) == State::Wanted && self.holders[no].offers(chunk, now))
+        let can_be_asked =
+            |chunk: &u64| self.board.state(*chunk) == State::Wanted && self.holders[no].offers(*chunk, now);
+        self.soon.iter().copied().find(can_be_asked)
     }
 
     fn next_in(&self, now: Duration, no: HolderNo, range: &Range<u64>) -> Option<u64> {

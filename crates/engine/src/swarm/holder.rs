@@ -426,7 +426,7 @@ mod tests {
             config.far_depth,
             "several connections have to be kept busy"
         );
-        assert_eq!(depth(190, 40 << 10), 11);
+        assert_eq!(depth(250, 40 << 10), 14);
         assert_eq!(depth(1_000, 1 << 20), 16);
     }
 

@@ -51,8 +51,8 @@ pub struct Swarm {
     rng: SmallRng,
     /// Where downloads from complete holders begin, so that several downloads of one content differ.
     origin: u64,
-    /// What would be good to have soon, though nobody waits for it.
-    soon: Option<u64>,
+    /// What would be good to have soon, though nobody waits for it, in order.
+    soon: Vec<u64>,
     /// What somebody waits for, in order.
     urgent: Vec<Range<u64>>,
     /// Requests made so far.
@@ -93,7 +93,7 @@ impl Swarm {
             numbers: BTreeMap::new(),
             rng,
             origin,
-            soon: None,
+            soon: Vec::new(),
             urgent: Vec::new(),
             requests: 0,
             me,
@@ -298,9 +298,11 @@ impl Swarm {
         }
     }
 
-    /// `chunk` is asked for next, whoever has room first. Nothing that is under way makes way for it.
+    /// `chunk` is asked for next, after others that are hurried, of whoever has room. Nothing that is under way
+    /// makes way for it.
     pub fn hurry(&mut self, chunk: u64) {
-        self.soon = Some(chunk);
+        self.soon.retain(|&chunk| self.board.state(chunk) != State::Have);
+        self.soon.push(chunk);
     }
 
     /// Ask for nothing more until [`Swarm::resume`]; what is under way is let in.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::{Action, Reason, Swarm, board::HolderNo};
 
-/// The pause after the first search; it doubles with each further one in a row.
+/// The pause after the first searches: those who begin at the same time find each other then.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// After so many in a row the pause doubles.
+const IN_A_ROW: u32 = 4;
 /// The longest pause between searches.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// With so many usable holders there is no need of more.
@@ -40,7 +42,7 @@ impl Search {
     pub(super) fn ended(&mut self, now: Duration) {
         self.running = false;
         self.in_vain = true;
-        let pause = FIRST_PAUSE * (1 << self.in_a_row.min(5));
+        let pause = FIRST_PAUSE * (1 << (self.in_a_row / IN_A_ROW).min(6));
         self.in_a_row += 1;
         self.next_at = Some(now + pause.min(LONGEST_PAUSE));
     }

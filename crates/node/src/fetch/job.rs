@@ -19,6 +19,7 @@ use skep_wire::{
     PeerId, VerifiedChunk,
     message::{Holder, Reason},
 };
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -124,6 +125,8 @@ pub(crate) enum NoPage {
 
 /// Buffers that wait to be used again.
 const SPARE_BUFFERS: usize = 16;
+/// So long a page that is asked of one holder is waited for before it is asked of another, too.
+const PAGE_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Job {
     /// Looks at what is there already, in the target or in the donors. What it claims to be is hashed.
@@ -204,7 +207,8 @@ impl Job {
         }
     }
 
-    /// Makes sure that the outline page of `chunk` is here. One at a time: most chunks share theirs.
+    /// Makes sure that the outline page of `chunk` is here. One at a time, as most chunks share theirs; but
+    /// nobody waits long for what somebody else has asked of a slow holder.
     pub(crate) async fn fetch_page(
         &self,
         partial: &Arc<Partial>,
@@ -214,7 +218,7 @@ impl Job {
         if self.missing_page(partial, chunk).await?.is_none() {
             return Ok(());
         }
-        let _one_at_a_time = self.pages.lock().await;
+        let _one_at_a_time = time::timeout(PAGE_PATIENCE, self.pages.lock()).await;
         let Some((object, page)) = self.missing_page(partial, chunk).await? else {
             return Ok(());
         };

@@ -19,7 +19,7 @@ const LEAST_ANNOUNCED: u64 = 16;
 pub(super) struct Offer {
     job: Arc<Job>,
     item: Arc<shelf::Item>,
-    chunks: u64,
+    partial: Arc<Partial>,
     /// Chunks stored since the coordinator was last told.
     untold: u64,
     /// Held while an announcement is under way.
@@ -29,7 +29,8 @@ pub(super) struct Offer {
 
 impl Offer {
     /// Puts the part on the shelf and announces it; none if others may not have it from here, or it
-    /// is there already.
+    /// is there already. The sooner the better, even before anything is here: what the coordinator asks
+    /// about is then the first thing that is fetched.
     pub(super) fn begin(job: &Arc<Job>, partial: &Arc<Partial>, news: &mpsc::Sender<News>) -> Option<Self> {
         let record = job.goal.record.clone()?;
         let (core, id) = (&job.core, job.goal.content.id);
@@ -42,7 +43,7 @@ impl Offer {
         let mut offer = Self {
             job: job.clone(),
             item: core.shelf.put(id, body, records),
-            chunks: partial.layout().chunks(),
+            partial: partial.clone(),
             untold: 0,
             announcing: Weak::new(),
             news: news.clone(),
@@ -56,7 +57,7 @@ impl Offer {
         // Nobody listens if nobody asked for it.
         let _ = self.item.grown.send(());
         self.untold += 1;
-        if self.untold > self.chunks / TELLINGS {
+        if self.untold > self.partial.layout().chunks() / TELLINGS {
             self.announce();
         }
     }
@@ -69,7 +70,7 @@ impl Offer {
     fn announce(&mut self) {
         self.untold = 0;
         let core = self.job.core.clone();
-        if self.chunks < LEAST_ANNOUNCED || self.announcing.strong_count() > 0 {
+        if self.partial.layout().chunks() < LEAST_ANNOUNCED || self.announcing.strong_count() > 0 {
             return;
         }
         // Too many at once: there is a next time.

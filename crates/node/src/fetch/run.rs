@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use roaring::RoaringTreemap;
 use skep_engine::swarm::{Action, Config, Failure, Have, Outcome, Received, Sizes, Swarm};
 use skep_net::Link;
@@ -63,12 +64,11 @@ pub(crate) async fn run(
         return Ok(Moved::default());
     };
     let mut pump = Pump::new(job, partial, only, news, inbox);
-    if !partial.is_stored(partial.first_chunk()) {
-        let first = partial.first_chunk();
+    let first = partial.first_chunk();
+    pump.swarm.hurry(first);
+    if !partial.is_stored(first) && !job.donors.is_empty() {
         pump.want(first..first + 1).await?;
-        if !job.donors.is_empty() {
-            pump.reuse(0..partial.layout().head_chunks()).await?;
-        }
+        pump.reuse(0..partial.layout().head_chunks()).await?;
     }
     let head = partial.layout().head_chunks();
     pump.want(0..head).await?;
@@ -96,6 +96,13 @@ struct UnderWay {
     told: u64,
 }
 
+/// A chunk that cannot be stored yet.
+struct Early {
+    peer: PeerId,
+    chunk: u64,
+    bytes: BytesMut,
+}
+
 struct Pump<'a> {
     job: &'a Arc<Job>,
     partial: &'a Arc<Partial>,
@@ -110,9 +117,13 @@ struct Pump<'a> {
     names: BTreeMap<PeerId, String>,
     /// Why holders could not be used, for the error if nobody is left.
     unusable: BTreeMap<PeerId, String>,
+    /// Chunks that came before the one that has to be stored first.
+    early: Vec<Early>,
+    /// The chunk of which the coordinator asks.
+    asked: Option<u64>,
     /// Bytes stored since the last flush began; none while one is running.
     unflushed: Option<u64>,
-    /// Nothing before there is something to offer.
+    /// What others may have of it; none if they may not.
     offer: Option<Offer>,
     /// The disk is full: nothing is asked for.
     full: bool,
@@ -128,6 +139,7 @@ impl<'a> Pump<'a> {
         news: mpsc::Sender<News>,
         inbox: mpsc::Receiver<News>,
     ) -> Self {
+        let offer = Offer::begin(job, partial, &news);
         Self {
             job,
             partial,
@@ -140,8 +152,10 @@ impl<'a> Pump<'a> {
             connected: BTreeMap::new(),
             names: BTreeMap::new(),
             unusable: BTreeMap::new(),
+            early: Vec::new(),
+            asked: None,
             unflushed: Some(0),
-            offer: None,
+            offer,
             full: false,
             full_pause: FULL_PAUSE.0,
             moved: Moved::default(),
@@ -155,6 +169,9 @@ impl<'a> Pump<'a> {
         reuse::reuse(self.job, self.partial, chunks, links).await?;
         let now = self.job.core.mono();
         self.swarm = new_swarm(self.job, self.partial);
+        if let Some(chunk) = self.asked {
+            self.swarm.hurry(chunk);
+        }
         self.connected.retain(|_, connected| connected.holder.complete);
         for peer in self.connected.keys() {
             self.swarm.handle_holder(now, *peer, Have::Complete);
@@ -286,7 +303,10 @@ impl<'a> Pump<'a> {
                     self.connected.clear();
                 }
             }
-            News::Asked { chunk } => self.swarm.hurry(chunk),
+            News::Asked { chunk } => {
+                self.asked = Some(chunk);
+                self.swarm.hurry(chunk);
+            }
             News::Met { holder } => self.met(holder),
             News::HaveMore { peer, chunks } => {
                 let chunks = self.have_more(peer, chunks);
@@ -352,18 +372,20 @@ impl<'a> Pump<'a> {
         part.chunks_of(&connected.origin).iter().collect()
     }
 
-    fn stored(&mut self, now: Duration, chunk: u64, bytes: bytes::BytesMut) {
+    fn stored(&mut self, now: Duration, chunk: u64, bytes: BytesMut) {
         self.swarm.handle_stored(now, chunk);
         self.full_pause = FULL_PAUSE.0;
+        for early in std::mem::take(&mut self.early) {
+            self.store(early);
+        }
         self.flush(bytes.len() as u64);
         self.job.give_back(bytes);
-        match &mut self.offer {
-            Some(offer) => offer.grown(),
-            None => self.offer = Offer::begin(self.job, self.partial, &self.news),
+        if let Some(offer) = &mut self.offer {
+            offer.grown();
         }
     }
 
-    fn received(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: bytes::BytesMut) {
+    fn received(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: BytesMut) {
         self.under_way.remove(&(peer, chunk));
         let len = bytes.len() as u64;
         self.moved.fetched += len;
@@ -377,10 +399,20 @@ impl<'a> Pump<'a> {
                         .entry(connected.holder.name.to_string())
                         .or_default() += len;
                 }
-                self.tasks
-                    .spawn(self.job.clone().store(self.partial.clone(), peer, chunk, bytes));
+                self.store(Early { peer, chunk, bytes });
             }
         }
+    }
+
+    /// Stores a chunk, or keeps it until the one that has to be first is stored.
+    fn store(&mut self, came: Early) {
+        let first = self.partial.first_chunk();
+        if came.chunk != first && !self.partial.is_stored(first) {
+            return self.early.push(came);
+        }
+        let Early { peer, chunk, bytes } = came;
+        let store = self.job.clone().store(self.partial.clone(), peer, chunk, bytes);
+        self.tasks.spawn(store);
     }
 
     fn failed(&mut self, now: Duration, peer: PeerId, chunk: u64, failure: Failure, gone: bool) {
