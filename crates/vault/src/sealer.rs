@@ -221,7 +221,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::{index::Listed, keys::KeyRing, pack};
+    use crate::{index::Listed, keys::KeyRing};
 
     struct Rig {
         ring: KeyRing,
@@ -272,36 +272,6 @@ mod tests {
             });
         }
         index
-    }
-
-    #[test]
-    fn many_hands_store_everything_once() {
-        let rig = Rig::new();
-        let (sealed, _) = rig.seal(&Index::new(), |sealer| {
-            std::thread::scope(|scope| {
-                for n in 0..4 {
-                    scope.spawn(move || {
-                        let mut hand = sealer.hand();
-                        // 4 MiB that all have, and 4 MiB of its own.
-                        for seed in [100, n] {
-                            hand.content(Kind::Data, &noise(4 << 20, seed)).unwrap();
-                        }
-                    });
-                }
-            });
-            assert_eq!(sealer.new_bytes(), 20 << 20);
-        });
-        assert_eq!(sealed.len(), 2);
-        let mut names = HashSet::new();
-        for sealed in &sealed {
-            assert_eq!(
-                pack::open_contents(&sealed.bytes, &rig.ring).unwrap(),
-                sealed.contents
-            );
-            for entry in &sealed.contents.entries {
-                assert!(names.insert(entry.id), "stored twice");
-            }
-        }
     }
 
     #[test]
