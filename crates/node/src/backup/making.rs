@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use skep_vault::{
@@ -22,7 +23,7 @@ use skep_wire::{
     backup::{Rights, Scheme},
     message::Holder,
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time};
 
 use super::{
     error::BackupError,
@@ -45,6 +46,9 @@ use crate::{
 const QUEUED_PACKS: usize = 1;
 /// Packs that are being sent at the same time.
 const SENT_AT_ONCE: usize = 3;
+/// How long, and how often, to wait for the confirmations of holders before it is said what is confirmed.
+const CONFIRMATION_PAUSE: Duration = Duration::from_millis(100);
+const CONFIRMATION_TRIES: u32 = 50;
 /// The most paths of a backup, as the format has it.
 const MAX_PATHS: usize = 64;
 
@@ -109,7 +113,7 @@ pub(super) async fn back_up(
         state: state.clone(),
         owned: owned.clone(),
         wanted,
-        gone: gone.clone(),
+        gone,
         far,
         meter: meter.clone(),
     };
@@ -125,7 +129,6 @@ pub(super) async fn back_up(
         core,
         state: &state,
         owned: &owned,
-        gone,
         paths: &paths,
     };
     commit.finish(made, sent).await
@@ -207,9 +210,9 @@ fn seal(job: Job, packs: &mpsc::Sender<Sealed>) -> Result<Made, BackupError> {
         of,
         unreadable,
     } = near.listing(owned, &device, &job.gone);
-    if let Some((_, reason)) = unreadable.into_iter().next() {
-        // What it lists would be missing in the next head.
-        return Err(BackupError::NotKept(format!("an index cannot be read: {reason}")));
+    for (pack, reason) in unreadable {
+        // What only it lists is stored again.
+        tracing::warn!("the index {pack} cannot be read: {reason}");
     }
     let needed = of.get(&device).cloned().unwrap_or_default();
     let mut listed = pending(&job, &needed)?;
@@ -328,7 +331,6 @@ struct Commit<'a> {
     core: &'a Arc<Core>,
     state: &'a State,
     owned: &'a Owned,
-    gone: BTreeSet<PackId>,
     paths: &'a [PathBuf],
 }
 
@@ -336,7 +338,6 @@ impl Commit<'_> {
     async fn finish(self, made: Made, sent: Sent) -> Result<BackupDone, BackupError> {
         let own = self.owned.heads.get(&self.core.id());
         let mut catalog = own.map(|known| known.catalog.clone()).unwrap_or_default();
-        catalog.indexes.retain(|pack| !self.gone.contains(pack));
         catalog.indexes.extend(&made.indexes);
         let snapshot = self.snapshot(&made.scanned, &catalog);
         let id = snapshot.id();
@@ -351,7 +352,7 @@ impl Commit<'_> {
         let list = needed.iter().copied().collect();
         sync::commit(self.core, self.state, self.owned, catalog, list, holders).await?;
         self.tidy(&needed).await;
-        let health = sync::health(self.core, self.owned.owner, needed).await;
+        let survives = self.survives(needed, sent.survives.unwrap_or(0)).await;
         Ok(BackupDone {
             snapshot: id.to_string(),
             files: made.scanned.files,
@@ -359,9 +360,23 @@ impl Commit<'_> {
             new_bytes: made.new_bytes,
             stored_bytes: sent.stored_bytes,
             skipped: made.scanned.skipped,
-            survives: health.ok().flatten().map_or(0, |is| is.survives),
+            survives,
             fragile: sent.fragile,
         })
+    }
+
+    /// How many holders may vanish. They tell the coordinator themselves what they keep, which takes a moment.
+    async fn survives(&self, needed: BTreeSet<PackId>, expected: u32) -> u32 {
+        for _ in 0..CONFIRMATION_TRIES {
+            let health = sync::health(self.core, self.owned.owner, needed.iter().copied()).await;
+            match health {
+                Ok(Some(is)) if is.lost.is_empty() && is.survives >= expected => return is.survives,
+                Ok(_) => time::sleep(CONFIRMATION_PAUSE).await,
+                Err(_) => break,
+            }
+        }
+        let health = sync::health(self.core, self.owned.owner, needed).await;
+        health.ok().flatten().map_or(0, |is| is.survives)
     }
 
     fn snapshot(&self, scanned: &Scanned, catalog: &Catalog) -> Snapshot {

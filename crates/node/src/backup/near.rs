@@ -98,7 +98,9 @@ impl Near<'_> {
         Ok(listed)
     }
 
-    /// What the indexes of all devices list, this `device` first, without what is `gone`.
+    /// What the indexes of all devices list, this `device` first, and of each the newest first: what was
+    /// stored again is looked for where it was stored last. The pieces of packs that are `gone` count as
+    /// not stored; the packs are listed as needed all the same, for they may come back.
     pub(crate) fn listing(&self, owned: &Owned, device: &PeerId, gone: &BTreeSet<PackId>) -> Listing {
         let mut listing = Listing::default();
         let mut seen = BTreeSet::new();
@@ -106,18 +108,17 @@ impl Near<'_> {
         devices.sort_by_key(|(peer, _)| *peer != device);
         for (peer, known) in devices {
             let mut needs = BTreeSet::new();
-            for pack in known.catalog.indexes.iter().filter(|pack| !gone.contains(*pack)) {
+            for pack in known.catalog.indexes.iter().rev() {
                 needs.insert(*pack);
-                match self.listed(pack, &owned.ring) {
-                    Ok(listed) => {
-                        for listed in listed.into_iter().filter(|listed| !gone.contains(&listed.pack)) {
-                            needs.insert(listed.pack);
-                            if seen.insert(listed.pack) {
-                                listing.index.insert(listed);
-                            }
-                        }
+                let listed = self.listed(pack, &owned.ring).unwrap_or_else(|reason| {
+                    listing.unreadable.push((*pack, reason));
+                    Vec::new()
+                });
+                for listed in listed {
+                    needs.insert(listed.pack);
+                    if !gone.contains(&listed.pack) && seen.insert(listed.pack) {
+                        listing.index.insert(listed);
                     }
-                    Err(reason) => listing.unreadable.push((*pack, reason)),
                 }
             }
             listing.of.insert(*peer, needs);

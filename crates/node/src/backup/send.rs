@@ -49,6 +49,8 @@ pub(super) struct Sent {
     pub(super) holders: BTreeMap<PeerId, Holder>,
     /// There is a single copy of a pack.
     pub(super) fragile: bool,
+    /// How many holders may vanish of those who took a pack, of the worst pack.
+    pub(super) survives: Option<u32>,
 }
 
 /// A pack, cut.
@@ -70,7 +72,7 @@ impl Sender {
             let (this, parcel) = (self.clone(), parcel.clone());
             shards.spawn(async move { this.bring(&parcel, number, holder).await });
         }
-        let mut kept = 0;
+        let mut kept: usize = 0;
         let mut trouble = None;
         while let Some(brought) = shards.join_next().await {
             match brought.map_err(|e| BackupError::NotKept(e.to_string()))? {
@@ -78,7 +80,12 @@ impl Sender {
                 Err(error) => trouble = Some(error),
             }
         }
-        lock(&self.sent).fragile |= plan.fragile;
+        {
+            let mut sent = lock(&self.sent);
+            sent.fragile |= plan.fragile;
+            let may_vanish = u32::try_from(kept.saturating_sub(scheme.data())).unwrap_or(0);
+            sent.survives = Some(sent.survives.map_or(may_vanish, |worst| worst.min(may_vanish)));
+        }
         // What is missing beyond that is rebuilt by others.
         let enough = (scheme.data() + 1).min(scheme.shards());
         match trouble {
