@@ -1,3 +1,5 @@
+//! Files and folders of this machine, as tests find them.
+
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;
