@@ -1,4 +1,4 @@
-//! What is kept: contents served in place, downloads in progress, outlines.
+//! What is kept: contents served in place, downloads in progress, outlines, shards of the backups of others.
 //!
 //! Blocking code over [`skep_world::Dir`]; a content is bytes in files, nothing more. Which shares
 //! there are, who may read them and what is wanted is the node's knowledge. There is no network, no
@@ -13,9 +13,11 @@ pub mod home;
 mod inventory;
 mod open_files;
 pub mod outlines;
+pub mod papers;
 pub mod partial;
 pub mod place;
 pub mod scan;
+pub mod shards;
 pub mod source;
 mod stamp;
 

@@ -1,0 +1,245 @@
+//! What owners say, as it came: rosters, heads with their lists of packs, and what waits to be deleted.
+//!
+//! | path, in a folder for each owner | what |
+//! |---|---|
+//! | `roster` | the newest roster |
+//! | `DEVICE.head` | the newest head of a device |
+//! | `ID.list` | the list of packs of a head, named by its hash |
+//! | `docket` | what is condemned, and how much of its grace is left |
+//!
+//! Each is written whole and durable, or not at all. Whether a record counts is not known here.
+
+use std::{collections::BTreeSet, io, sync::Arc};
+
+use skep_wire::{
+    BlobId, OwnerId, PeerId, RelPath, Signed,
+    backup::{Head, MAX_LISTED_PACKS, Roster},
+    signed::Record,
+};
+use skep_world::{Dir, disk::Replace};
+
+use crate::shards::{folder, owners};
+
+/// The most bytes of a docket.
+const MAX_DOCKET: usize = 256 << 20;
+/// What a signature and lengths add to a record.
+const SIGNED: usize = 128;
+
+/// The folder.
+pub struct Papers {
+    dir: Arc<dyn Dir>,
+}
+
+/// All papers of one owner, but for the lists.
+pub struct OwnerPapers {
+    /// Whose.
+    pub owner: OwnerId,
+    /// The newest roster.
+    pub roster: Option<Signed<Roster>>,
+    /// The newest heads.
+    pub heads: Vec<Signed<Head>>,
+    /// The docket, as it was written.
+    pub docket: Option<Vec<u8>>,
+}
+
+impl Papers {
+    /// In the folder in which the shards are.
+    #[must_use]
+    pub fn new(dir: Arc<dyn Dir>) -> Self {
+        Self { dir }
+    }
+
+    /// Reads everything but the lists, and removes lists that no head names.
+    ///
+    /// # Errors
+    /// When it cannot be read. What is damaged is left out: it is told again.
+    pub fn load(&self) -> io::Result<Vec<OwnerPapers>> {
+        let owners = owners(&*self.dir)?;
+        owners
+            .into_iter()
+            .map(|(owner, _)| self.load_owner(owner))
+            .collect()
+    }
+
+    fn load_owner(&self, owner: OwnerId) -> io::Result<OwnerPapers> {
+        let (mut heads, mut lists) = (Vec::new(), Vec::new());
+        for name in self.names(&owner)? {
+            if let Some(device) = name.strip_suffix(".head")
+                && device.parse::<PeerId>().is_ok()
+            {
+                let bytes = self.read(&owner, &name, Head::LIMIT + SIGNED)?;
+                heads.extend(bytes.and_then(|bytes| Signed::<Head>::decode(&bytes).ok()));
+            }
+            lists.extend(
+                name.strip_suffix(".list")
+                    .and_then(|id| id.parse::<BlobId>().ok()),
+            );
+        }
+        let named: BTreeSet<BlobId> = heads.iter().filter_map(list_of).collect();
+        for id in lists.iter().filter(|id| !named.contains(id)) {
+            self.remove(&owner, &format!("{id}.list"))?;
+        }
+        let roster = self.read(&owner, "roster", Roster::LIMIT + SIGNED)?;
+        Ok(OwnerPapers {
+            owner,
+            roster: roster.and_then(|bytes| Signed::decode(&bytes).ok()),
+            heads,
+            docket: self.read(&owner, "docket", MAX_DOCKET)?,
+        })
+    }
+
+    /// Keeps a roster.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_roster(&self, owner: &OwnerId, roster: &Signed<Roster>) -> io::Result<()> {
+        self.write(owner, "roster", &roster.encode())
+    }
+
+    /// Keeps a head, with its list if that is known.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_head(
+        &self,
+        owner: &OwnerId,
+        device: &PeerId,
+        head: &Signed<Head>,
+        list: Option<(BlobId, &[u8])>,
+    ) -> io::Result<()> {
+        if let Some((id, bytes)) = list {
+            self.write(owner, &format!("{id}.list"), bytes)?;
+        }
+        self.write(owner, &format!("{device}.head"), &head.encode())
+    }
+
+    /// The list of packs with this hash, if it is here and undamaged.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn list(&self, owner: &OwnerId, id: &BlobId) -> io::Result<Option<Vec<u8>>> {
+        let bytes = self.read(owner, &format!("{id}.list"), MAX_LISTED_PACKS * 32)?;
+        Ok(bytes.filter(|bytes| blake3::hash(bytes).as_bytes() == &id.0))
+    }
+
+    /// Forgets a list that no head names any more.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn drop_list(&self, owner: &OwnerId, id: &BlobId) -> io::Result<()> {
+        self.remove(owner, &format!("{id}.list"))
+    }
+
+    /// Forgets the head of a device that does not count any more.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn drop_head(&self, owner: &OwnerId, device: &PeerId) -> io::Result<()> {
+        self.remove(owner, &format!("{device}.head"))
+    }
+
+    /// Keeps a docket.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_docket(&self, owner: &OwnerId, docket: &[u8]) -> io::Result<()> {
+        self.write(owner, "docket", docket)
+    }
+
+    fn names(&self, owner: &OwnerId) -> io::Result<Vec<String>> {
+        let entries = self.dir.list(Some(&folder(owner)))?;
+        Ok(entries
+            .into_iter()
+            .filter_map(|entry| entry.name.into_string().ok())
+            .collect())
+    }
+
+    fn read(&self, owner: &OwnerId, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        match self.dir.read_whole(&path(owner, name)?, limit) {
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
+            read => read,
+        }
+    }
+
+    fn write(&self, owner: &OwnerId, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let folder = folder(owner);
+        if self.dir.stat(&folder).is_err() {
+            self.dir.make_dirs(&folder)?;
+            self.dir.sync(None)?;
+        }
+        self.dir.write_whole(&path(owner, name)?, bytes, Replace::Allow)
+    }
+
+    fn remove(&self, owner: &OwnerId, name: &str) -> io::Result<()> {
+        match self.dir.remove_file(&path(owner, name)?) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn list_of(head: &Signed<Head>) -> Option<BlobId> {
+    head.peek().ok().map(|head| head.packs.id)
+}
+
+fn path(owner: &OwnerId, name: &str) -> io::Result<RelPath> {
+    RelPath::parse(&format!("{owner}/{name}")).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_wire::{
+        PackId, SigningKey,
+        backup::{PackList, encode_pack_list},
+    };
+    use skep_world::{Disk as _, real};
+
+    use super::*;
+
+    const OWNER: OwnerId = OwnerId([7; 32]);
+    const DEVICE: PeerId = PeerId([1; 32]);
+
+    fn head(number: u64, list: &[u8]) -> Signed<Head> {
+        let head = Head {
+            owner: OWNER,
+            device: DEVICE,
+            number,
+            previous: [0; 32],
+            roster: 1,
+            made_unix_s: 0,
+            epoch: 1,
+            salt: [0; 32],
+            sealed: vec![1, 2],
+            packs: PackList {
+                id: BlobId(*blake3::hash(list).as_bytes()),
+                size: list.len() as u64,
+            },
+        };
+        Signed::new(&head, &SigningKey::from_seed([1; 32]))
+    }
+
+    #[test]
+    fn papers_are_there_again_and_old_lists_go() {
+        let at = tempfile::tempdir().unwrap();
+        let papers = Papers::new(real::Disk.dir(at.path()).unwrap());
+        let lists = [1, 2].map(|n| encode_pack_list(vec![PackId([n; 32])]));
+        let ids = lists
+            .each_ref()
+            .map(|list| BlobId(*blake3::hash(list).as_bytes()));
+        for (number, list) in (1..).zip(&lists) {
+            let head = head(number, list);
+            papers
+                .keep_head(&OWNER, &DEVICE, &head, Some((list_of(&head).unwrap(), list)))
+                .unwrap();
+        }
+        papers.keep_docket(&OWNER, b"docket").unwrap();
+        let loaded = papers.load().unwrap().remove(0);
+        assert_eq!((loaded.owner, loaded.heads), (OWNER, vec![head(2, &lists[1])]));
+        assert_eq!((loaded.roster, loaded.docket), (None, Some(b"docket".to_vec())));
+        assert_eq!(papers.list(&OWNER, &ids[0]).unwrap(), None);
+        assert_eq!(papers.list(&OWNER, &ids[1]).unwrap().as_ref(), Some(&lists[1]));
+        let list = at.path().join(format!("{OWNER}/{}.list", ids[1]));
+        std::fs::write(list, [0; 32]).unwrap();
+        assert_eq!(papers.list(&OWNER, &ids[1]).unwrap(), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! Shards come, are read, rot and go; what is used is counted right.
+
+use std::fs;
+
+use skep_wire::{PeerId, SigningKey, backup::Scheme};
+use skep_world::{Disk as _, real};
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    capacity_bytes: 10_000_000,
+    quota_bytes: 7_000_000,
+    min_free_bytes: 1000,
+};
+const OWNER: OwnerId = OwnerId([7; 32]);
+
+fn open(at: &tempfile::TempDir, limits: Limits, free: u64) -> Arc<Shards> {
+    let dir = real::Disk.dir(at.path()).unwrap();
+    Shards::open(dir, Box::new(move || Ok(free)), limits).unwrap()
+}
+
+fn pack(n: u8, size: usize) -> (Vec<u8>, PackRecord, Signed<PackRecord>) {
+    let bytes: Vec<u8> = (0..=250)
+        .cycle()
+        .map(|byte: u8| n.wrapping_add(byte))
+        .take(size)
+        .collect();
+    let id = *blake3::hash(&bytes).as_bytes();
+    let record = PackRecord {
+        owner: OWNER,
+        device: PeerId([1; 32]),
+        pack: PackId(id),
+        size: size as u64,
+        epoch: 1,
+        scheme: Scheme::copies(2).unwrap(),
+        shards: vec![BlobId(id); 2],
+    };
+    let signed = Signed::new(&record, &SigningKey::from_seed([1; 32]));
+    (bytes, record, signed)
+}
+
+fn keep(shards: &Arc<Shards>, n: u8, size: usize) -> Result<ShardName, KeepError> {
+    let (bytes, record, signed) = pack(n, size);
+    let name = ShardName {
+        pack: record.pack,
+        shard: 1,
+    };
+    let mut arriving = shards.room(OWNER, name, record.shard_bytes())?.begin()?;
+    for part in bytes.chunks(1000) {
+        arriving.append(part)?;
+    }
+    arriving.finish(&signed, &record)?;
+    Ok(name)
+}
+
+fn read(shards: &Shards, name: &ShardName) -> io::Result<Vec<u8>> {
+    let mut out = vec![0; usize::try_from(shards.size(&OWNER, name).unwrap()).unwrap()];
+    shards.read(&OWNER, name, 0, &mut out)?;
+    Ok(out)
+}
+
+#[test]
+fn a_shard_is_there_after_a_restart_and_counted_alike() {
+    let at = tempfile::tempdir().unwrap();
+    let shards = open(&at, LIMITS, u64::MAX);
+    let name = keep(&shards, 1, 3_000_000).unwrap();
+    let used = shards.used_bytes();
+    assert!(used > 3_000_000 && used < 3_002_000, "{used}");
+    let again = open(&at, LIMITS, u64::MAX);
+    assert_eq!(again.used_bytes(), used);
+    assert_eq!(again.list(&OWNER, None, 9), [name]);
+    assert_eq!(read(&again, &name).unwrap(), pack(1, 3_000_000).0);
+    assert_eq!(again.record(&OWNER, &name).unwrap(), pack(1, 3_000_000).2);
+    again.remove(&OWNER, &name).unwrap();
+    assert_eq!((again.used_bytes(), again.has(&OWNER, &name)), (0, false));
+    assert_eq!(open(&at, LIMITS, u64::MAX).used_bytes(), 0);
+}
+
+#[test]
+fn what_is_wrong_or_unfinished_leaves_nothing() {
+    let at = tempfile::tempdir().unwrap();
+    let shards = open(&at, LIMITS, u64::MAX);
+    let (mut bytes, record, signed) = pack(1, 5000);
+    let name = ShardName {
+        pack: record.pack,
+        shard: 0,
+    };
+    bytes[77] ^= 1;
+    let begin = || shards.room(OWNER, name, 5000).unwrap().begin().unwrap();
+    let mut arriving = begin();
+    arriving.append(&bytes).unwrap();
+    assert!(matches!(shards.room(OWNER, name, 5000), Err(KeepError::Arriving)));
+    assert!(matches!(arriving.finish(&signed, &record), Err(KeepError::Wrong)));
+    let mut cut = begin();
+    cut.append(&bytes[..4000]).unwrap();
+    drop(cut);
+    let folder = at.path().join(OWNER.to_string());
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    assert_eq!(shards.used_bytes(), 0);
+    fs::write(folder.join(format!("{}.0.new", record.pack)), b"left by a crash").unwrap();
+    fs::write(folder.join(format!("{}.0", record.pack)), b"cut").unwrap();
+    let again = open(&at, LIMITS, u64::MAX);
+    assert_eq!(
+        (fs::read_dir(&folder).unwrap().count(), again.used_bytes()),
+        (0, 0)
+    );
+}
+
+#[test]
+fn capacity_quota_and_the_free_disk_are_limits() {
+    let at = tempfile::tempdir().unwrap();
+    let shards = open(&at, LIMITS, u64::MAX);
+    keep(&shards, 1, 4_000_000).unwrap();
+    assert!(matches!(
+        keep(&shards, 2, 4_000_000),
+        Err(KeepError::Quota { .. })
+    ));
+    keep(&shards, 3, 2_000_000).unwrap();
+    let other = OwnerId([8; 32]);
+    let name = ShardName {
+        pack: PackId([1; 32]),
+        shard: 0,
+    };
+    let room = shards.room(other, name, 3_000_000).unwrap();
+    let next = ShardName { shard: 1, ..name };
+    assert!(matches!(
+        shards.room(other, next, 3_000_000),
+        Err(KeepError::NoRoom(_))
+    ));
+    drop(room);
+    assert!(shards.room(other, next, 3_000_000).is_ok());
+    let full = open(&at, LIMITS, 1500);
+    assert!(matches!(full.room(other, next, 600), Err(KeepError::NoRoom(_))));
+}
+
+#[test]
+fn every_flipped_byte_is_found_before_anything_is_given_out() {
+    let at = tempfile::tempdir().unwrap();
+    let name = keep(&open(&at, LIMITS, u64::MAX), 1, 1500).unwrap();
+    let file = at.path().join(OWNER.to_string()).join(format!("{}.1", name.pack));
+    let good = fs::read(&file).unwrap();
+    let (bytes, _, signed) = pack(1, 1500);
+    for at_byte in (0..good.len()).step_by(7) {
+        let mut bad = good.clone();
+        bad[at_byte] ^= 0x10;
+        fs::write(&file, &bad).unwrap();
+        let shards = open(&at, LIMITS, u64::MAX);
+        if !shards.has(&OWNER, &name) {
+            fs::write(&file, &good).unwrap();
+            continue;
+        }
+        // Only the record's signature may be wrong, which whoever uses it checks.
+        match read(&shards, &name) {
+            Ok(read) => {
+                assert!(at_byte >= 1500 && read == bytes, "{at_byte}");
+                assert_ne!(shards.record(&OWNER, &name).unwrap(), signed);
+            }
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at_byte}"),
+        }
+    }
+}
