@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use skep_engine::{depot, repair};
 use skep_ledger::{CommitError, LoadError, OpenError};
 use skep_wire::{NetworkId, PeerId, message::Endpoint, record::Role};
 use thiserror::Error;
@@ -23,6 +24,10 @@ pub struct Config {
     pub heartbeat: Duration,
     /// After how long an offline peer counts as failed.
     pub failed_after: Duration,
+    /// Bytes per second that rebuilds of lost shards may move, all together; none: no limit.
+    pub repair_bytes_per_s: Option<u64>,
+    /// How often each pack of the backups is audited, in the mean.
+    pub audit_every: Duration,
     /// Memory for pages of the ledger.
     pub ledger_cache_bytes: usize,
 }
@@ -38,7 +43,22 @@ impl Config {
             max_peers: 10_000,
             heartbeat: Duration::from_secs(10),
             failed_after: Duration::from_secs(24 * 3600),
+            repair_bytes_per_s: Some(128 << 20),
+            audit_every: Duration::from_secs(7 * 24 * 3600),
             ledger_cache_bytes: 8 << 20,
+        }
+    }
+
+    /// How backups are looked after.
+    pub(crate) fn backups(&self) -> depot::Settings {
+        let usual = depot::Settings::new(self.heartbeat, self.failed_after);
+        depot::Settings {
+            repair: repair::Settings {
+                bytes_per_s: self.repair_bytes_per_s,
+                ..usual.repair
+            },
+            audit_every: self.audit_every,
+            ..usual
         }
     }
 }

@@ -257,6 +257,8 @@ fn restore(world: &World, config: &Config, home: &Home) -> Result<(Index, Writer
         max_peers: config.max_peers,
         heartbeat: config.heartbeat,
         failed_after: config.failed_after,
+        coordinator_key: home.key.clone(),
+        backups: config.backups(),
     };
     let now = world.clock.now();
     let index =

@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use skep_engine::index::{Event, Order, OrderId, OrderReply, Reply, Request, RequestError, SessionId};
-use skep_net::{Inbox, Incoming, Link, Responder};
-use skep_wire::message::{Done, NewRevocations, Reason, Refused};
+use skep_net::{AskError, Inbox, Incoming, Link, Responder};
+use skep_wire::message::{Done, Message, NewRevocations, Reason, Refused};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     task::JoinSet,
@@ -226,10 +226,19 @@ fn name(link: &Link) -> String {
 
 async fn carry_out(link: &Link, body: Order) -> OrderReply {
     let reply = match body {
-        Order::Dial(dial) => link.ask::<_, Done>(&dial).await.map(|_| OrderReply::Done),
+        Order::Dial(order) => done(link, &order).await,
         Order::WantTriples(want) => link.ask(&want).await.map(OrderReply::Deposit),
+        Order::ProveShard(prove) => link.ask(&prove).await.map(OrderReply::Proof),
+        Order::Rebuild(order) => done(link, &order).await,
+        Order::KeepRoster(order) => done(link, &order).await,
+        Order::Condemn(order) => done(link, &order).await,
+        Order::Pardon(order) => done(link, &order).await,
     };
     reply.unwrap_or(OrderReply::Failed)
+}
+
+async fn done<Q: Message>(link: &Link, order: &Q) -> Result<OrderReply, AskError> {
+    link.ask::<_, Done>(order).await.map(|_| OrderReply::Done)
 }
 
 async fn respond(responder: Responder, reply: Reply) {

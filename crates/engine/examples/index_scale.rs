@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use skep_engine::depot;
 use skep_engine::index::{
     CallId, Command, Config, Effects, Event, Index, Order, OrderReply, Output, Reply, Request, SessionId,
 };
@@ -95,9 +96,11 @@ impl Network {
             max_peers: u32::MAX,
             heartbeat: Duration::from_secs(10),
             failed_after: Duration::from_secs(86_400),
+            coordinator_key: Arc::new(SigningKey::from_seed(NETWORK_SEED)),
+            backups: depot::Settings::new(Duration::from_secs(10), Duration::from_secs(86_400)),
         };
         let mut network = Self {
-            index: Index::new(config, [2; 32]),
+            index: Index::new(config, [2; 32], NOW),
             keys,
             ids,
             effects: Effects::default(),

@@ -151,6 +151,12 @@ impl Docket {
         self.lists.retain(|device, _| roster.device(device).is_some());
     }
 
+    /// Whether anything is condemned here.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.sentences.is_empty()
+    }
+
     /// So much time passed, in which this holder ran.
     pub fn served(&mut self, time: Duration) {
         let all = self.sentences.values_mut().flat_map(BTreeMap::values_mut);

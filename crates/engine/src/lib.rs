@@ -8,6 +8,7 @@ pub mod agenda;
 pub mod audit;
 pub mod bucket;
 pub mod deletion;
+pub mod depot;
 pub mod directory;
 pub mod fairness;
 pub mod index;

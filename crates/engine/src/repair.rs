@@ -202,8 +202,7 @@ impl Repair {
     /// [`Repair::postpone`], and asks again.
     pub fn next(&mut self, now: Duration) -> Option<Need> {
         self.advance(now);
-        let busy = self.waiting.values().filter(|wait| wait.target.is_some()).count();
-        if now < self.not_before || busy >= self.settings.rebuilds {
+        if now < self.not_before || !self.is_free() {
             return None;
         }
         let ready = |(_, pack): &&(usize, PackId)| !self.waiting.contains_key(pack);
@@ -234,9 +233,24 @@ impl Repair {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Duration> {
         let waits = self.waiting.values().map(|wait| wait.until).min();
-        let settled = (!self.queue.is_empty()).then_some(self.not_before);
+        let settled = self.has_ready().then_some(self.not_before);
         let presence = self.attendance.next_wakeup(self.settings.urgent_after);
         [waits, settled, presence].into_iter().flatten().min()
+    }
+
+    /// Whether there is something that [`Repair::next`] would say, if it is not too early.
+    fn has_ready(&self) -> bool {
+        self.is_free()
+            && self
+                .queue
+                .iter()
+                .any(|(_, pack)| !self.waiting.contains_key(pack))
+    }
+
+    /// Whether another rebuild may begin.
+    fn is_free(&self) -> bool {
+        let busy = self.waiting.values().filter(|wait| wait.target.is_some()).count();
+        busy < self.settings.rebuilds
     }
 
     fn wait(&mut self, now: Duration, pack: PackId, target: Option<PeerId>) {

@@ -126,8 +126,9 @@ impl Index {
             self.settle_doubts(who, effects);
         }
         for pending in pending {
-            if let Pending::Triples(content) = pending {
-                self.triples_came(None, content, OrderReply::Failed, effects);
+            match pending {
+                Pending::Triples(content) => self.triples_came(None, content, OrderReply::Failed, effects),
+                pending => self.backup_answered(now, None, (pending, OrderReply::Failed), effects),
             }
         }
     }
@@ -145,12 +146,14 @@ impl Index {
             return;
         };
         self.holders.go(who);
+        self.depot.offline(now, self.members[who].key);
         effects.set(&Fact::Profile(self.members[who].key, profile));
     }
 
     fn come(&mut self, now: Moment, who: Who) {
         if self.attendance.come(now, who) {
             self.holders.come(who);
+            self.depot.online(now, self.members[who].key);
         }
     }
 
@@ -187,7 +190,7 @@ impl Index {
         (port != 0).then_some(Endpoint { host, port })
     }
 
-    fn session_of(&self, peer: &PeerId) -> Option<SessionId> {
+    pub(super) fn session_of(&self, peer: &PeerId) -> Option<SessionId> {
         self.attendance.session(self.members.by_key(peer)?)
     }
 }

@@ -3,8 +3,9 @@
 use skep_wire::{
     Signed,
     message::{
-        Dial, Done, Endpoint, HeartbeatSeen, Joined, Message, NewRevocations, Peers, Questions, Reason,
-        Refused, Shares, Verdicts, WantTriples, Welcome,
+        Condemn, Dial, Done, Endpoint, HeadIs, HealthIs, HeartbeatSeen, Instead, Joined, KeepRoster, Located,
+        Message, NewRevocations, OwnerStands, PackIds, Pardon, Peers, Planned, ProveShard, Questions, Reason,
+        Rebuild, Refused, ShardsKnown, Shares, Verdicts, WantTriples, Welcome,
     },
     record::{Revocations, Role},
 };
@@ -127,7 +128,7 @@ pub struct Denial {
 
 impl Denial {
     /// A denial.
-    pub(super) fn new(reason: Reason, text: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { reason, text }
     }
@@ -196,6 +197,22 @@ bodies! {
         Shares,
         /// The peers.
         Peers,
+        /// Who shall keep what.
+        Planned,
+        /// Whom to bring it to.
+        Instead,
+        /// Whether that is what is noted.
+        ShardsKnown,
+        /// Who has it.
+        Located,
+        /// The packs.
+        PackIds,
+        /// How they stand.
+        HealthIs,
+        /// What is known of an owner.
+        OwnerStands,
+        /// The head.
+        HeadIs,
     }
 }
 
@@ -206,6 +223,16 @@ bodies! {
         Dial,
         /// Deposit fresh triples.
         WantTriples,
+        /// Keep the owner's newest roster.
+        KeepRoster,
+        /// These packs may go.
+        Condemn,
+        /// These stay after all.
+        Pardon,
+        /// Rebuild a shard.
+        Rebuild,
+        /// Show a leaf of a shard.
+        ProveShard,
     }
 }
 

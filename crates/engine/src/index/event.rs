@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use skep_wire::{
     PeerId, PeerName,
     message::{
-        Answers, Attend, Deposit, Drop, Find, Heartbeat, Hello, Hold, Introduce, Join, Leave, ListPeers,
-        Lookup, MalformedMessage, Message, Ping, Publish, Revoke,
+        Answers, Attend, Condemn, Deposit, Drop, Find, GetHead, Health, Heartbeat, Held, Hello, Hold,
+        Introduce, Join, KeepHead, KeepRoster, Leave, ListPacks, ListPeers, Locate, Lookup, Lost,
+        MalformedMessage, Message, OwnerState, Pardon, Ping, Plan, Publish, Reported, Returned, Revoke,
+        ShardFailed, ShardProof,
     },
     record::Role,
     ticket::Secret,
@@ -85,6 +87,8 @@ pub enum OrderReply {
     Done,
     /// Fresh triples.
     Deposit(Deposit),
+    /// A leaf of a shard.
+    Proof(ShardProof),
     /// It was refused, or did not come in time.
     Failed,
 }
@@ -186,4 +190,34 @@ requests! {
     Leave,
     /// Revoke a peer.
     Revoke,
+    /// Where shall these packs go?
+    Plan,
+    /// A planned shard could not be brought.
+    ShardFailed,
+    /// I keep these shards.
+    Held,
+    /// I am back with these shards.
+    Returned,
+    /// That were all of my shards.
+    Reported,
+    /// I do not have these shards any more.
+    Lost,
+    /// Who has these packs?
+    Locate,
+    /// Which packs are there?
+    ListPacks,
+    /// How do packs stand?
+    Health,
+    /// Keep an owner's roster.
+    KeepRoster,
+    /// Keep a device's head.
+    KeepHead,
+    /// What is known of an owner?
+    OwnerState,
+    /// The newest head of a device.
+    GetHead,
+    /// These packs may go.
+    Condemn,
+    /// These stay after all.
+    Pardon,
 }

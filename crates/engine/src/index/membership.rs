@@ -149,6 +149,7 @@ impl Index {
             effects.remove(&Key::Holding(key, content));
         }
         self.went(now, who, effects);
+        self.depot.gone(now, key, &mut effects.changes);
         self.attendance.forget(who);
         effects.remove(&Key::Profile(key));
         self.tell_revocations(effects);

@@ -5,6 +5,7 @@
 //! clocks, connections and the ledger. Contents and backups are not seen here, only ids and sizes.
 
 mod attending;
+mod backups;
 mod cards;
 mod claims;
 mod effect;
@@ -32,7 +33,7 @@ pub use event::{CallId, Command, Event, OrderId, OrderReply, Request, RequestErr
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use skep_wire::{
     Moment, Signed, SigningKey,
-    message::{Done, Reason},
+    message::{Done, HeadIs, Reason},
     record::Revocations,
 };
 use thiserror::Error;
@@ -47,18 +48,23 @@ use self::{
     sessions::{Pending, Sessions},
     shares::Shares,
 };
+use crate::depot::{self, Depot, Word};
 
 /// How an index is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Signs grants and revocations. Its public half is the network's id.
     pub network_key: Arc<SigningKey>,
+    /// The coordinator's own: signs permits.
+    pub coordinator_key: Arc<SigningKey>,
     /// How many peers the network takes.
     pub max_peers: u32,
     /// How often a peer is to be heard from; after three times this it is offline.
     pub heartbeat: Duration,
     /// After how long an offline peer counts as failed.
     pub failed_after: Duration,
+    /// How backups are looked after.
+    pub backups: depot::Settings,
 }
 
 /// A fact from the ledger that cannot be read: the ledger is damaged, or of a newer version.
@@ -99,6 +105,7 @@ pub struct Index {
     shares: Shares,
     holders: Holders,
     claims: Claims,
+    depot: Depot,
     /// Facts that mean nothing any more, to be removed from the ledger.
     leftovers: Vec<Change>,
 }
@@ -115,7 +122,7 @@ impl Index {
     ///
     /// `seed` decides what is sampled, and how ids are hashed; peers must not be able to guess it.
     #[must_use]
-    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+    pub fn new(config: Config, seed: [u8; 32], now: Moment) -> Self {
         let mut rng = StdRng::from_seed(seed);
         Self {
             sessions: Sessions::new(),
@@ -124,6 +131,7 @@ impl Index {
             attendance: Attendance::new(config.heartbeat, config.failed_after),
             shares: Shares::new(),
             holders: Holders::new(rng.random()),
+            depot: Depot::new(now, config.backups, rng.random()),
             rng,
             claims: Claims::default(),
             leftovers: Vec::new(),
@@ -149,7 +157,7 @@ impl Index {
                 session,
                 order,
                 reply,
-            } => self.answered(session, order, reply, effects),
+            } => self.answered(now, session, (order, reply), effects),
             Event::DialedBack { session, reached } => self.dialed_back(session, reached),
             Event::Closed { session } => self.closed(now, session, effects),
             Event::Administered { call, command } => {
@@ -165,6 +173,7 @@ impl Index {
     pub fn poll(&mut self, now: Moment, effects: &mut Effects) {
         self.see_off_silent(now, effects);
         self.invitations.sweep(now, effects);
+        self.look_after_backups(now, effects);
         effects.changes.append(&mut self.leftovers);
     }
 
@@ -176,6 +185,7 @@ impl Index {
             leftovers,
             self.attendance.next_wakeup(),
             self.invitations.next_wakeup(),
+            self.depot.next_wakeup(),
         ];
         wakeups.into_iter().flatten().min()
     }
@@ -248,16 +258,59 @@ impl Index {
             Request::ListPeers(list) => self.list_peers(now, &list).into(),
             Request::Introduce(introduce) => self.introduce(caller, &introduce, effects)?.into(),
             Request::Leave(_) => self.leave(now, caller, effects)?.into(),
-            Request::Revoke(_) => {
-                let text = "peers are revoked on the coordinator's own host";
-                return Err(Denial::new(Reason::NotAllowed, text));
-            }
+            body => return self.backup_request(now, caller, body, effects).map(Some),
         }))
     }
 
-    fn answered(&mut self, session: SessionId, order: OrderId, reply: OrderReply, effects: &mut Effects) {
-        if let Some((who, Pending::Triples(content))) = self.sessions.answered(session, order) {
-            self.triples_came(who, content, reply, effects);
+    /// A member asks something about backups, or what only the coordinator's own host may.
+    fn backup_request(
+        &mut self,
+        now: Moment,
+        caller: Caller,
+        body: Request,
+        effects: &mut Effects,
+    ) -> Result<Reply, Denial> {
+        let device = self.members[caller.who].key;
+        Ok(match body {
+            Request::Plan(plan) => self.plan(now, caller, &plan)?.into(),
+            Request::ShardFailed(failed) => self.shard_failed(now, caller, &failed)?.into(),
+            Request::Held(held) => self.held(caller, held, effects)?.into(),
+            Request::Returned(returned) => self.returned(caller, &returned, effects).into(),
+            Request::Reported(_) => self.reported(caller, effects).into(),
+            Request::Lost(lost) => self.lost(caller, &lost, effects).into(),
+            Request::Locate(locate) => self.locate(caller, &locate)?.into(),
+            Request::ListPacks(list) => self.depot.list_packs(&device, &list)?.into(),
+            Request::Health(health) => self.depot.health(&device, &health)?.into(),
+            Request::KeepRoster(keep) => self.keep_roster(keep, effects)?.into(),
+            Request::KeepHead(keep) => {
+                self.depot.keep_head(keep.head, &mut effects.changes)?;
+                Done {}.into()
+            }
+            Request::OwnerState(state) => self.depot.owner_state(&state.owner).into(),
+            Request::GetHead(get) => {
+                let head = self.depot.head(&get.owner, &get.device)?;
+                HeadIs { head }.into()
+            }
+            Request::Condemn(condemn) => self.keep_word(Word::Condemned(condemn.word), effects)?.into(),
+            Request::Pardon(pardon) => self.keep_word(Word::Pardoned(pardon.word), effects)?.into(),
+            _ => {
+                let text = "peers are revoked on the coordinator's own host";
+                return Err(Denial::new(Reason::NotAllowed, text));
+            }
+        })
+    }
+
+    fn answered(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        (order, reply): (OrderId, OrderReply),
+        effects: &mut Effects,
+    ) {
+        match self.sessions.answered(session, order) {
+            Some((who, Pending::Triples(content))) => self.triples_came(who, content, reply, effects),
+            Some((who, pending)) => self.backup_answered(now, who, (pending, reply), effects),
+            None => {}
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     members::Who,
     shares::Placed,
 };
+use crate::depot;
 
 impl Index {
     /// The index of a network of which these facts are known, ascending by key. Everybody is offline at first.
@@ -23,12 +24,15 @@ impl Index {
         now: Moment,
         facts: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
     ) -> Result<Self, RestoreError> {
-        let mut index = Self::new(config, seed);
+        let mut index = Self::new(config, seed, now);
         let mut last = Vec::new();
         for (key, value) in facts {
-            let taken = match Fact::decode(&key, &value)? {
-                _ if key <= last => Err("it is out of order"),
-                fact => index.take_in(now, fact),
+            let taken = if key <= last {
+                Err("it is out of order")
+            } else if depot::is_fact(&key) {
+                index.depot.restore(&key, &value)
+            } else {
+                index.take_in(now, Fact::decode(&key, &value)?)
             };
             match taken {
                 Ok(true) => {}

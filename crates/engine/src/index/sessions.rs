@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use skep_wire::{BlobId, PeerId};
+use skep_wire::{BlobId, OwnerId, PackId, PeerId};
 
 use super::{Effects, Order, OrderId, Output, SessionId, members::Who};
+use crate::depot::Question;
 
 /// The most orders that await their reply on one connection.
 const MAX_ORDERS: usize = 64;
@@ -27,6 +28,19 @@ pub(super) enum Pending {
     Dial,
     /// Triples of this content.
     Triples(BlobId),
+    /// An owner's roster.
+    Roster,
+    /// An owner's word about deletion.
+    Word {
+        /// Whose.
+        owner: OwnerId,
+        /// Which.
+        number: u64,
+    },
+    /// A rebuild of something of this pack.
+    Rebuild(PackId),
+    /// An audit.
+    Audit(Question),
 }
 
 /// All open connections.

@@ -111,6 +111,19 @@ impl Plans {
         all.copied().collect()
     }
 
+    /// Whether a plan of the pack still waits for somebody.
+    #[must_use]
+    pub fn is_waiting(&self, pack: &PackId) -> bool {
+        let plan = self.open.get(pack);
+        plan.is_some_and(|plan| plan.places.iter().any(|place| place.state != State::Confirmed))
+    }
+
+    /// Bytes of each shard of a planned pack; 0 if none is planned.
+    #[must_use]
+    pub fn shard_bytes(&self, pack: &PackId) -> u64 {
+        self.open.get(pack).map_or(0, |plan| plan.shard_bytes)
+    }
+
     /// Begins a plan: shard `n` goes to the `n`-th holder. An earlier plan of the pack is given up.
     pub fn open(&mut self, now: Duration, pack: PackId, shard_bytes: u64, holders: &[PeerId]) {
         self.cancel(&pack);

@@ -1,5 +1,6 @@
 //! Tests of the index as a whole: an index, a ledger in memory, and peers that talk to it.
 
+mod backups;
 mod denials;
 mod holding;
 mod life;
@@ -38,6 +39,8 @@ fn config(max_peers: u32) -> Config {
         max_peers,
         heartbeat: HEARTBEAT,
         failed_after: Duration::from_secs(3600),
+        coordinator_key: Arc::new(SigningKey::from_seed([0xc0; 32])),
+        backups: depot::Settings::new(HEARTBEAT, Duration::from_secs(3600)),
     }
 }
 
@@ -149,12 +152,13 @@ impl Net {
     }
 
     fn with(config: Config) -> Self {
+        let now = Moment {
+            mono: Duration::from_secs(50),
+            unix_s: 1_000_000,
+        };
         Self {
-            index: Index::new(config, [5; 32]),
-            now: Moment {
-                mono: Duration::from_secs(50),
-                unix_s: 1_000_000,
-            },
+            index: Index::new(config, [5; 32], now),
+            now,
             facts: BTreeMap::new(),
             last_session: 0,
             last_request: 0,

@@ -1,0 +1,114 @@
+//! Whom to ask for what, and what the answers mean.
+
+use skep_wire::{
+    Moment, OwnerId, PeerId, UNIT_BYTES,
+    chunk::{CHUNK_BYTES, Check, UNITS_PER_CHUNK},
+    message::{OutlinePage, ShardName, ShardProof},
+    outline, proof,
+};
+
+use super::{Depot, Pack};
+use crate::{
+    audit::{Answer, Verdict},
+    index::Change,
+};
+
+/// A question to a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// Whom.
+    pub peer: PeerId,
+    /// Whose shard.
+    pub owner: OwnerId,
+    /// Which.
+    pub shard: ShardName,
+    /// Which unit of 16 KiB.
+    pub leaf: u64,
+}
+
+impl Depot {
+    /// The questions of an audit, if it is time for one: the same leaf of every holder of a pack that `is_online`.
+    pub(crate) fn due_audit(
+        &mut self,
+        now: Moment,
+        nonce: impl FnOnce() -> [u8; 32],
+        is_online: impl Fn(&PeerId) -> bool,
+    ) -> Vec<Question> {
+        let Some(audit) = self.schedule.due(now.mono, self.packs.len(), nonce) else {
+            return Vec::new();
+        };
+        let Some((id, pack)) = self.packs.iter().nth(audit.pack) else {
+            return Vec::new();
+        };
+        let leaf = audit.leaf % pack.shard_bytes.div_ceil(UNIT_BYTES).max(1);
+        let online = pack.held.iter().filter(|at| is_online(&at.peer));
+        online
+            .map(|at| Question {
+                peer: at.peer,
+                owner: pack.owner,
+                shard: ShardName {
+                    pack: *id,
+                    shard: at.shard,
+                },
+                leaf,
+            })
+            .collect()
+    }
+
+    /// What came of a question; none if nothing did, though the holder was there.
+    pub(crate) fn audited(
+        &mut self,
+        now: Moment,
+        question: &Question,
+        answer: Option<ShardProof>,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(pack) = self.packs.get_mut(&question.shard.pack) else {
+            return;
+        };
+        let answer = match answer.map(|proof| is_right(pack, question, proof)) {
+            None => Answer::Missed,
+            Some(true) => Answer::Right,
+            Some(false) => Answer::Wrong,
+        };
+        if answer == Answer::Right {
+            pack.audited_unix_s = now.unix_s;
+        }
+        let verdict = self.standing.answered(question.peer, question.shard.pack, answer);
+        if verdict != Verdict::Fine {
+            self.lost(question.peer, question.shard, changes);
+        }
+        if verdict == Verdict::HolderFailed {
+            self.repair.failed(now.mono, question.peer);
+        }
+    }
+}
+
+/// Whether it is that leaf of that shard.
+fn is_right(pack: &Pack, question: &Question, answer: ShardProof) -> bool {
+    let Ok(record) = pack.record.peek() else {
+        return false;
+    };
+    let Some(id) = record.shards.get(usize::from(question.shard.shard)).copied() else {
+        return false;
+    };
+    let size = pack.shard_bytes;
+    let (index, unit) = (question.leaf / UNITS_PER_CHUNK, question.leaf % UNITS_PER_CHUNK);
+    let Ok(len) = u32::try_from(size.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES)) else {
+        return false;
+    };
+    let check = if size <= CHUNK_BYTES {
+        Check::Whole { id, len }
+    } else {
+        let page = OutlinePage {
+            leaves: answer.leaves,
+            path: answer.path,
+        };
+        let page = outline::verify_page(id, size, index / outline::PAGE_CHUNKS, page.into());
+        let Some(hash) = page.ok().and_then(|page| page.hash(index)) else {
+            return false;
+        };
+        Check::Piece { hash, index, len }
+    };
+    proof::verify(&check, &(unit..unit + 1), &answer.proof, &answer.leaf).is_ok()
+}

@@ -1,0 +1,383 @@
+//! The depot by itself: whatever happens, what is in the ledger is what it knows, and lost facts come back.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use skep_wire::{
+    BlobId, SigningKey,
+    backup::{Cancelation, Condemnation, Device, Head, PackList, Retired, Roster},
+    message::{Health, Level, ListPacks, Locate},
+};
+
+use super::*;
+
+const NOW: Moment = Moment {
+    mono: Duration::from_secs(1000),
+    unix_s: 1_000_000,
+};
+const PEERS: u8 = 4;
+const PACKS: u8 = 5;
+
+fn settings() -> Settings {
+    Settings::new(Duration::from_secs(10), Duration::from_secs(3600))
+}
+
+fn owner_key() -> SigningKey {
+    SigningKey::from_seed([1; 32])
+}
+
+fn device_key() -> SigningKey {
+    SigningKey::from_seed([2; 32])
+}
+
+fn owner() -> OwnerId {
+    OwnerId(owner_key().public())
+}
+
+fn device() -> PeerId {
+    device_key().peer_id()
+}
+
+fn peer(n: u8) -> PeerId {
+    PeerId([100 + n; 32])
+}
+
+fn roster(number: u64, retired: bool) -> Signed<Roster> {
+    let listed = Device {
+        peer: device(),
+        sealing: [0; 32],
+        rights: Rights::ALL,
+        keys: vec![],
+    };
+    let gone = Retired {
+        peer: device(),
+        last_head: 1,
+    };
+    let roster = Roster {
+        owner: owner(),
+        number,
+        epoch: 1,
+        devices: if retired { vec![] } else { vec![listed] },
+        retired: if retired { vec![gone] } else { vec![] },
+    };
+    Signed::new(&roster, &owner_key())
+}
+
+fn head(number: u64) -> Signed<Head> {
+    let head = Head {
+        owner: owner(),
+        device: device(),
+        number,
+        previous: [0; 32],
+        roster: 1,
+        made_unix_s: 0,
+        epoch: 1,
+        salt: [0; 32],
+        sealed: vec![],
+        packs: PackList {
+            id: BlobId([0; 32]),
+            size: 0,
+        },
+    };
+    Signed::new(&head, &device_key())
+}
+
+fn pack(n: u8) -> PackId {
+    PackId([n; 32])
+}
+
+fn held(n: u8, shard: u8) -> HeldShard {
+    let scheme = Scheme::new(2, 1).unwrap();
+    let record = PackRecord {
+        owner: owner(),
+        device: device(),
+        pack: pack(n),
+        size: 1000,
+        epoch: 1,
+        scheme,
+        shards: vec![BlobId([n; 32]); 3],
+    };
+    let record = Signed::new(&record, &device_key());
+    HeldShard { record, shard }
+}
+
+fn condemned(number: u64, packs: &[u8]) -> Word {
+    let word = Condemnation {
+        owner: owner(),
+        device: device(),
+        number,
+        made_unix_s: 0,
+        packs: packs.iter().map(|n| pack(*n)).collect(),
+    };
+    Word::Condemned(Signed::new(&word, &device_key()))
+}
+
+fn pardoned(up_to: u64) -> Word {
+    let word = Cancelation {
+        owner: owner(),
+        device: device(),
+        condemned_by: device(),
+        up_to,
+        packs: vec![],
+    };
+    Word::Pardoned(Signed::new(&word, &device_key()))
+}
+
+/// A depot and its ledger.
+struct Town {
+    depot: Depot,
+    facts: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Town {
+    fn new() -> Self {
+        let mut town = Self {
+            depot: Depot::new(NOW, settings(), [1; 32]),
+            facts: BTreeMap::new(),
+        };
+        town.change(|depot, changes| depot.keep_roster(roster(1, false), changes))
+            .unwrap();
+        town
+    }
+
+    fn change<T>(&mut self, act: impl FnOnce(&mut Depot, &mut Vec<Change>) -> T) -> T {
+        let mut changes = Vec::new();
+        let out = act(&mut self.depot, &mut changes);
+        for Change { key, value } in changes {
+            assert!(is_fact(&key) && key.len() < 600);
+            match value {
+                Some(value) => self.facts.insert(key, value),
+                None => self.facts.remove(&key),
+            };
+        }
+        out
+    }
+
+    fn keep(&mut self, n: u8, shard: u8, at: u8) {
+        self.change(|depot, changes| depot.held(peer(at), held(n, shard), changes))
+            .unwrap();
+    }
+
+    fn restored(&self) -> Depot {
+        let mut depot = Depot::new(NOW, settings(), [1; 32]);
+        for (key, value) in &self.facts {
+            assert_eq!(depot.restore(key, value), Ok(true), "{key:?}");
+        }
+        depot
+    }
+}
+
+/// All that can be seen from outside.
+fn view(depot: &Depot) -> impl PartialEq + std::fmt::Debug {
+    let all = (0..PACKS).map(pack).collect();
+    let locate = Locate {
+        owner: owner(),
+        packs: all,
+    };
+    let list = ListPacks {
+        owner: owner(),
+        after: None,
+    };
+    (
+        depot.locate(&device(), &locate),
+        depot.list_packs(&device(), &list),
+        depot.owner_state(&owner()),
+        depot.next_word(&peer(9), &owner()),
+        (0..PEERS)
+            .map(|n| depot.keepers.digest(&peer(n)))
+            .collect::<Vec<_>>(),
+        (0..PACKS)
+            .map(|n| depot.packs.get(&pack(n)).map(|pack| pack.dying))
+            .collect::<Vec<_>>(),
+    )
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Keep(u8, u8, u8),
+    Lose(u8, u8, u8),
+    Report(u8, Vec<(u8, u8)>),
+    Gone(u8),
+    Condemn(Vec<u8>),
+    Pardon(u64),
+    Head(u64),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let shard = || (0..PACKS, 0..3u8);
+    let act = prop_oneof![
+        6 => (shard(), 0..PEERS).prop_map(|((n, shard), at)| Act::Keep(n, shard, at)),
+        2 => (shard(), 0..PEERS).prop_map(|((n, shard), at)| Act::Lose(n, shard, at)),
+        1 => (0..PEERS, prop::collection::vec(shard(), 0..4)).prop_map(|(at, all)| Act::Report(at, all)),
+        1 => (0..PEERS).prop_map(Act::Gone),
+        1 => prop::collection::vec(0..PACKS, 1..4).prop_map(Act::Condemn),
+        1 => (0..6u64).prop_map(Act::Pardon),
+        1 => (1..5u64).prop_map(Act::Head),
+    ];
+    prop::collection::vec(act, 0..60)
+}
+
+fn play(town: &mut Town, number: &mut u64, act: Act) {
+    town.change(|depot, changes| match act {
+        Act::Keep(n, shard, at) => depot.held(peer(at), held(n, shard), changes).unwrap(),
+        Act::Lose(n, shard, at) => {
+            let pack = pack(n);
+            depot.lost(peer(at), ShardName { pack, shard }, changes);
+        }
+        Act::Report(at, all) => {
+            depot.returned(peer(at), &[0; 32]);
+            for (n, shard) in all {
+                depot.held(peer(at), held(n, shard), changes).unwrap();
+            }
+            depot.reported(peer(at), changes);
+        }
+        Act::Gone(at) => depot.gone(NOW, peer(at), changes),
+        Act::Condemn(packs) => {
+            *number += 1;
+            depot.keep_word(condemned(*number, &packs), changes).unwrap();
+        }
+        Act::Pardon(up_to) => {
+            depot.keep_word(pardoned(up_to), changes).unwrap();
+        }
+        // An old one is refused.
+        Act::Head(number) => {
+            let _ = depot.keep_head(head(number), changes);
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn after_a_restart_everything_is_known_as_before(acts in acts()) {
+        let (mut town, mut number) = (Town::new(), 0);
+        for act in acts {
+            play(&mut town, &mut number, act);
+        }
+        prop_assert_eq!(format!("{:?}", view(&town.depot)), format!("{:?}", view(&town.restored())));
+    }
+}
+
+#[test]
+fn a_coordinator_that_lost_everything_learns_it_from_the_holders() {
+    let mut town = Town::new();
+    for at in 0..3 {
+        town.keep(1, at, at);
+        town.keep(2, at, at);
+    }
+    town.change(|depot, changes| depot.keep_head(head(7), changes))
+        .unwrap();
+    let mut fresh = Town {
+        depot: Depot::new(NOW, settings(), [2; 32]),
+        facts: BTreeMap::new(),
+    };
+    for at in 0..3 {
+        let digest = town.depot.keepers.digest(&peer(at));
+        assert!(town.depot.returned(peer(at), &digest));
+        assert!(!fresh.depot.returned(peer(at), &digest));
+        fresh.change(|depot, changes| {
+            depot.keep_roster(roster(1, false), changes).unwrap();
+            depot.keep_head(head(7), changes).unwrap();
+            for name in town.depot.keepers.of(&peer(at)) {
+                depot
+                    .held(peer(at), held(name.pack.0[0], name.shard), changes)
+                    .unwrap();
+            }
+            depot.reported(peer(at), changes);
+        });
+        assert!(fresh.depot.returned(peer(at), &digest));
+    }
+    assert_eq!(
+        format!("{:?}", view(&fresh.depot)),
+        format!("{:?}", view(&town.depot))
+    );
+}
+
+#[test]
+fn what_is_not_signed_by_a_listed_device_is_not_noted() {
+    let mut depot = Depot::new(NOW, settings(), [1; 32]);
+    let changes = &mut Vec::new();
+    let reason = |outcome: Result<(), Denial>| outcome.unwrap_err().reason;
+    assert_eq!(reason(depot.held(peer(1), held(1, 0), changes)), Reason::NotFound);
+    depot.keep_roster(roster(2, true), changes).unwrap();
+    assert_eq!(reason(depot.keep_head(head(2), changes)), Reason::NotAllowed);
+    depot.keep_head(head(1), changes).unwrap();
+    assert_eq!(
+        reason(depot.keep_word(condemned(1, &[1]), changes).map(drop)),
+        Reason::NotAllowed
+    );
+    assert_eq!(
+        reason(depot.keep_roster(roster(1, false), changes).map(drop)),
+        Reason::Stale
+    );
+    let mut forged = held(1, 0);
+    forged.record = Signed::new(&forged.record.peek().unwrap(), &owner_key());
+    assert_eq!(reason(depot.held(peer(1), forged, changes)), Reason::NotAllowed);
+    assert_eq!(
+        reason(depot.held(peer(1), held(1, 3), changes)),
+        Reason::BadRequest
+    );
+    depot.keep_roster(roster(3, false), changes).unwrap();
+    depot.keep_head(head(5), changes).unwrap();
+    assert_eq!(reason(depot.keep_head(head(4), changes)), Reason::Stale);
+}
+
+#[test]
+fn a_condemned_pack_is_not_rebuilt_and_forgotten_with_its_last_shard() {
+    let mut town = Town::new();
+    (0..3).for_each(|at| town.keep(1, at, at));
+    (0..3).for_each(|at| town.depot.online(NOW, peer(at)));
+    let later = NOW.later(Duration::from_secs(600));
+    let missing = |depot: &mut Depot| depot.next_rebuild(later, |_| Vec::new(), 0).is_some();
+    let name = |shard| ShardName { pack: pack(1), shard };
+    town.change(|depot, changes| depot.keep_word(condemned(1, &[1]), changes))
+        .unwrap();
+    town.change(|depot, changes| depot.lost(peer(0), name(0), changes));
+    assert!(!missing(&mut town.depot), "it is dying");
+    assert!(!missing(&mut town.restored()), "and does not forget that");
+    town.change(|depot, changes| depot.keep_word(pardoned(1), changes))
+        .unwrap();
+    assert!(missing(&mut town.depot), "it may live");
+    town.change(|depot, changes| depot.keep_word(condemned(2, &[1]), changes))
+        .unwrap();
+    for at in 1..3 {
+        town.change(|depot, changes| depot.lost(peer(at), name(at), changes));
+    }
+    assert_eq!(town.facts.len(), 1, "only the roster is left");
+}
+
+#[test]
+fn health_says_what_is_missing() {
+    let mut town = Town::new();
+    for n in 1..3 {
+        (0..3).for_each(|at| town.keep(n, at, at));
+    }
+    (0..3).for_each(|at| town.depot.online(NOW, peer(at)));
+    let ask = |depot: &Depot, packs: Vec<PackId>| {
+        let owner = owner();
+        depot.health(&device(), &Health { owner, packs }).unwrap()
+    };
+    let health = ask(&town.depot, vec![]);
+    assert_eq!(
+        (health.level, health.survives, health.packs),
+        (Level::Whole, 1, 2)
+    );
+    town.change(|depot, changes| depot.gone(NOW, peer(0), changes));
+    let health = ask(&town.depot, vec![]);
+    assert_eq!(
+        (health.level, health.survives, health.reachable),
+        (Level::AtRisk, 0, 2)
+    );
+    assert_eq!(health.missing_bytes, 2 * 512);
+    town.change(|depot, changes| depot.gone(NOW, peer(1), changes));
+    let health = ask(&town.depot, vec![pack(1), pack(9)]);
+    assert_eq!((health.level, health.lost), (Level::Lost, vec![pack(1), pack(9)]));
+    let stranger = Health {
+        owner: owner(),
+        packs: vec![],
+    };
+    assert_eq!(
+        town.depot.health(&peer(1), &stranger).unwrap_err().reason,
+        Reason::NotAllowed
+    );
+}
