@@ -21,6 +21,12 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Bytes it offers to others.
     pub capacity_bytes: Option<u64>,
+    /// Bytes that stay free on its disk, whatever it offers.
+    pub min_free_bytes: u64,
+    /// Bytes that it keeps of one owner's backups; none: a quarter of what it offers.
+    pub owner_quota_bytes: Option<u64>,
+    /// How long after an owner condemned something it is deleted, in time that this peer runs.
+    pub grace: Duration,
     /// Where it stands, for spreading backups.
     pub site: Option<String>,
     /// Folders whose entries are published and watched.
@@ -49,6 +55,9 @@ impl Config {
             listen,
             advertise: None,
             capacity_bytes: None,
+            min_free_bytes: 1 << 30,
+            owner_quota_bytes: None,
+            grace: Duration::from_secs(7 * 24 * 3600),
             site: None,
             watch: Vec::new(),
             rescan: Duration::from_secs(60),

@@ -14,6 +14,7 @@ pub mod catalog;
 pub mod config;
 mod core;
 pub mod fetch;
+mod hold;
 mod holdings;
 pub mod home;
 pub mod join;

@@ -31,6 +31,7 @@ use crate::{
     config::Config,
     core::Core,
     fetch::{self, Downloads, GetError, Getting, Stream, Watcher},
+    hold::{self, Hold},
     holdings,
     home::{Home, HomeError, name},
     join::{self, JoinError, Newcomer},
@@ -144,6 +145,7 @@ impl Node {
         core.tasks.spawn(session::run(core.clone(), core.cancel.clone()));
         core.spawn(links::accept(core.clone(), listener));
         core.spawn(folders::run(core.clone()));
+        core.spawn(hold::run(core.clone()));
         core.spawn(restore::reread(core.clone(), unsure));
         fetch::restore(&core);
         let node = Self { core };
@@ -529,6 +531,12 @@ async fn assemble(
 ) -> Result<Arc<Core>, StartError> {
     let OpenedHome { home, store, catalog } = opened;
     let capacity_bytes = capacity(&world, &config, &grant, membership);
+    let (home, hold) = Hold::open(&world, &config, home, capacity_bytes)
+        .await
+        .map_err(|source| StartError::Store {
+            path: config.home.clone(),
+            source,
+        })?;
     let mut entries = publish::for_network(&catalog.state(), &home.key, membership.network);
     let membership = Membership {
         listen_port: listen.port(),
@@ -555,6 +563,7 @@ async fn assemble(
         home,
         store,
         catalog,
+        hold,
         trust,
         grant,
         signed_grant,
@@ -563,9 +572,9 @@ async fn assemble(
         session: Session::new(),
         links: Links::new(),
         downloads: Downloads::default(),
+        outgoing: Outgoing::default(),
         buffers: Buffers::default(),
         backups: Backups::default(),
-        outgoing: Outgoing::default(),
         served_bytes: 0.into(),
         received_bytes: 0.into(),
         tasks: TaskTracker::new(),

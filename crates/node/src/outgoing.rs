@@ -1,8 +1,6 @@
 //! What this peer has offered to holders and they have not read yet: shards, and lists of packs. It is in
 //! memory, and gone when whoever offered it takes it back.
 
-#![allow(dead_code)] // until holders are answered
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},

@@ -12,14 +12,15 @@ use skep_wire::{
     BlobId, PeerId, UNIT_BYTES,
     chunk::UNITS_PER_CHUNK,
     message::{
-        Done, Have, HaveMore, Message, NewRevocations, OutlinePage, Ping, Read, Reason, WantHave, WantOutline,
+        Done, Have, HaveMore, KeepHead, Message, NewRevocations, OutlinePage, Ping, Read, Reason, StoreShard,
+        WantHave, WantOutline,
     },
 };
 use tokio::{sync::broadcast::error::RecvError, task::JoinSet, time};
 
 use crate::{
     core::Core,
-    holdings,
+    hold, holdings,
     shelf::{Body, Item},
 };
 
@@ -30,6 +31,9 @@ const SLOT_PATIENCE: Duration = Duration::from_millis(500);
 /// The most chunk numbers in one have-update.
 const HAVE_MORE: usize = 4096;
 
+/// Shards and heads of one link that are taken, or wait for it, at the same time.
+const KEEPING: usize = 32;
+
 /// Subscriptions to what grows, of one link.
 const SUBSCRIPTIONS: usize = 64;
 
@@ -37,9 +41,11 @@ const SUBSCRIPTIONS: usize = 64;
 pub(crate) async fn serve(core: Arc<Core>, link: Link, mut inbox: Inbox) {
     let mut answers = JoinSet::new();
     let mut subscriptions = JoinSet::new();
+    let mut keeping = JoinSet::new();
     while let Some(incoming) = inbox.recv().await {
         while subscriptions.try_join_next().is_some() {}
         while answers.try_join_next().is_some() {}
+        while keeping.try_join_next().is_some() {}
         if incoming.kind == WantHave::KIND {
             if subscriptions.len() < SUBSCRIPTIONS {
                 subscriptions.spawn(have(core.clone(), link.clone(), incoming));
@@ -51,16 +57,27 @@ pub(crate) async fn serve(core: Arc<Core>, link: Link, mut inbox: Inbox) {
             }
             continue;
         }
+        if [StoreShard::KIND, KeepHead::KIND].contains(&incoming.kind) {
+            // While these are answered, more is read on this link: they must not keep that from being answered.
+            if keeping.len() < KEEPING {
+                keeping.spawn(hold::answer(core.clone(), link.clone(), incoming));
+            } else {
+                incoming.responder.refuse(Reason::Busy, "too many at once").await;
+            }
+            continue;
+        }
         if answers.len() >= AT_ONCE {
             answers.join_next().await;
         }
-        answers.spawn(answer(core.clone(), link.peer(), incoming));
+        answers.spawn(answer(core.clone(), link.clone(), incoming));
     }
     answers.shutdown().await;
     subscriptions.shutdown().await;
+    keeping.shutdown().await;
 }
 
-async fn answer(core: Arc<Core>, reader: PeerId, incoming: Incoming) {
+async fn answer(core: Arc<Core>, link: Link, incoming: Incoming) {
+    let reader = link.peer();
     match incoming.kind {
         Ping::KIND => incoming.responder.reply(&Done {}).await,
         Read::KIND => match incoming.decode::<Read>() {
@@ -81,7 +98,7 @@ async fn answer(core: Arc<Core>, reader: PeerId, incoming: Incoming) {
                 core.learn_revocations(news.list).await;
             }
         }
-        _ => incoming.responder.unsupported().await,
+        _ => hold::answer(core, link, incoming).await,
     }
 }
 

@@ -10,9 +10,12 @@ use std::{
 
 use rand::Rng;
 use skep_net::{AskError, CloseReason, Inbox, Incoming, Limits, Link, OpenError};
-use skep_wire::message::{
-    Attend, Deposit, Dial, Done, Endpoint, Heartbeat, HeartbeatSeen, Lane, Message, NewRevocations, Ping,
-    Reason, WantTriples, Welcome,
+use skep_wire::{
+    PeerId,
+    message::{
+        Attend, Deposit, Dial, Done, Endpoint, Heartbeat, HeartbeatSeen, Lane, Message, NewRevocations, Ping,
+        Reason, WantTriples, Welcome,
+    },
 };
 use thiserror::Error;
 use tokio::{
@@ -22,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{announce, core::Core};
+use crate::{announce, core::Core, hold};
 
 /// The shortest and the longest pause before connecting again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -113,6 +116,11 @@ impl Session {
     /// Whether there is a connection now, as far as is known.
     pub(crate) fn is_up(&self) -> bool {
         self.current().is_some()
+    }
+
+    /// The coordinator that this peer attends now.
+    pub(crate) fn coordinator(&self) -> Option<PeerId> {
+        self.current().as_ref().map(Link::peer)
     }
 
     async fn link(&self) -> Result<Link, SessionError> {
@@ -226,7 +234,7 @@ async fn attend(core: &Arc<Core>, at: &Endpoint) -> Result<Attending, Trouble> {
         listen_port: core.listen.port(),
         advertise: core.config.advertise.clone(),
         capacity_bytes: core.capacity_bytes,
-        used_bytes: 0,
+        used_bytes: core.hold.shards.used_bytes(),
         site: core.config.site.clone(),
         holdings: announce::digest(core),
     };
@@ -247,6 +255,7 @@ impl Attending {
         session.connected.notify_waiters();
         let mut tasks = JoinSet::new();
         tasks.spawn(announce::reconcile(core.clone(), self.welcome.holdings_known));
+        tasks.spawn(hold::reconcile(core.clone()));
         tasks.spawn(beat(core.clone(), self.link.clone(), self.welcome.heartbeat_ms));
         let reason = loop {
             tokio::select! {
@@ -283,7 +292,8 @@ async fn beat(core: Arc<Core>, link: Link, every_ms: u32) {
         } else {
             time::sleep(Duration::from_millis(u64::from(every_ms).clamp(50, 500))).await;
         }
-        let seen: HeartbeatSeen = match link.ask(&Heartbeat { used_bytes: 0 }).await {
+        let used_bytes = core.hold.shards.used_bytes();
+        let seen: HeartbeatSeen = match link.ask(&Heartbeat { used_bytes }).await {
             Ok(seen) => seen,
             Err(AskError::Refused { .. }) => continue,
             // It may count this peer as gone by now, and may have missed more than that: a new
@@ -330,7 +340,7 @@ async fn obey(core: Arc<Core>, incoming: Incoming) {
             }
         }
         Ping::KIND => incoming.responder.reply(&Done {}).await,
-        _ => incoming.responder.unsupported().await,
+        _ => hold::obey(core, incoming).await,
     }
 }
 

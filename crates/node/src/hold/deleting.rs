@@ -1,0 +1,91 @@
+//! Time passes for what is condemned: when its grace is over, it is deleted, and the coordinator is told.
+
+use std::{sync::Arc, time::Duration};
+
+use skep_wire::{
+    OwnerId, PackId,
+    message::{Done, Lost, ShardName},
+};
+use tokio::time;
+
+use super::words;
+use crate::core::Core;
+
+/// How often time is counted: so much of it is lost in a crash.
+const TICK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+/// Shards in one message.
+const BATCH: usize = 1024;
+
+/// Counts time, and deletes what is due, as long as the peer runs.
+pub(crate) async fn run(core: Arc<Core>) {
+    let tick = (core.config.grace / 8).clamp(TICK.0, TICK.1);
+    let mut last = core.mono();
+    loop {
+        time::sleep(tick).await;
+        let now = core.mono();
+        let passed = now.saturating_sub(last);
+        last = now;
+        let owners: Vec<OwnerId> = core.hold.owners().keys().copied().collect();
+        for owner in owners {
+            pass(&core, owner, passed).await;
+        }
+    }
+}
+
+async fn pass(core: &Arc<Core>, owner: OwnerId, time: Duration) {
+    let _turn = core.hold.writing.lock().await;
+    let due = {
+        let mut owners = core.hold.owners();
+        let Some(known) = owners.get_mut(&owner) else {
+            return;
+        };
+        if !known.docket.is_waiting() {
+            return;
+        }
+        known.docket.served(time);
+        known.docket.due()
+    };
+    let gone = delete(core, owner, due).await;
+    if words::save_docket(core, owner).await.is_err() {
+        tracing::warn!("the time that passed for what is condemned could not be noted");
+    }
+    for shards in gone.chunks(BATCH) {
+        let lost = Lost {
+            shards: shards.to_vec(),
+        };
+        if core.session.ask::<_, Done>(&lost).await.is_err() {
+            core.hold.untold.notify_one();
+        }
+    }
+}
+
+/// Deletes these packs. Returns the shards that went.
+async fn delete(core: &Arc<Core>, owner: OwnerId, due: Vec<PackId>) -> Vec<ShardName> {
+    if due.is_empty() {
+        return Vec::new();
+    }
+    let shards = core.hold.shards.clone();
+    let (gone, packs) = core
+        .world
+        .work
+        .call(move || {
+            let (mut gone, mut packs) = (Vec::new(), Vec::new());
+            for pack in due {
+                let names = shards.of_pack(&owner, &pack);
+                let removed = names.iter().try_for_each(|name| shards.remove(&owner, name));
+                match removed {
+                    Ok(()) => {
+                        gone.extend(names);
+                        packs.push(pack);
+                    }
+                    Err(error) => tracing::warn!("pack {} could not be deleted: {error}", pack.short()),
+                }
+            }
+            (gone, packs)
+        })
+        .await;
+    if let Some(known) = core.hold.owners().get_mut(&owner) {
+        packs.iter().for_each(|pack| known.docket.deleted(pack));
+    }
+    gone
+}
