@@ -28,6 +28,12 @@ pub(crate) struct Args {
     /// How often peers say that they are still there
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse::duration)]
     heartbeat: Duration,
+    /// A peer that is away for so long has failed: what it kept for others is rebuilt on others
+    #[arg(long, default_value = "24h", value_name = "TIME", value_parser = parse::duration)]
+    repair_after: Duration,
+    /// The most bytes per second that rebuilds read, all together, or none
+    #[arg(long, default_value = "128MiB", value_name = "RATE", value_parser = parse::rate_or_none)]
+    repair_rate: u64,
 }
 
 /// The `ready` event.
@@ -52,6 +58,8 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
             args.advertise
         };
         config.heartbeat = args.heartbeat;
+        config.failed_after = args.repair_after;
+        config.repair_bytes_per_s = Some(args.repair_rate).filter(|rate| *rate > 0);
         if let Some(max_peers) = args.max_peers {
             config.max_peers = max_peers;
         }

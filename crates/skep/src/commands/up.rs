@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use skep_node::{Config, Node, api};
@@ -40,6 +41,15 @@ pub(crate) struct Args {
     /// Space offered to others [default: a tenth of what is free, at most 100GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
     capacity: Option<u64>,
+    /// Space that stays free on the home's disk, whatever is offered
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse::bytes)]
+    min_free: u64,
+    /// Space that one owner's backups may take here [default: a quarter of what is offered]
+    #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
+    owner_quota: Option<u64>,
+    /// How long condemned parts of backups stay
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse::duration)]
+    grace: Duration,
     /// Where this machine stands, so that backups are spread over sites
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
@@ -124,6 +134,9 @@ fn config(args: Args, home: PathBuf) -> Result<Config, Failure> {
     config.role = args.role.map(Into::into);
     config.advertise = args.advertise;
     config.capacity_bytes = args.capacity;
+    config.min_free_bytes = args.min_free;
+    config.owner_quota_bytes = args.owner_quota;
+    config.grace = args.grace;
     config.site = args.site;
     config.watch = args
         .shares

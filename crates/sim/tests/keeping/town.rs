@@ -1,0 +1,119 @@
+//! A coordinator and peers that keep what others back up.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use skep_coordinator::{Coordinator, InviteOptions};
+use skep_node::{Config, Node};
+use skep_wire::{PeerId, ticket::Ticket};
+use skep_world::simulated::{Crash, Machine, Universe};
+
+/// How long condemned packs stay.
+pub(crate) const GRACE: Duration = Duration::from_secs(600);
+/// Who is away for so long has failed.
+const REPAIR_AFTER: Duration = Duration::from_secs(120);
+
+/// A peer's machine, and the peer while it runs.
+struct House {
+    machine: Machine,
+    node: Option<Node>,
+    id: Option<PeerId>,
+}
+
+/// All of them.
+pub(crate) struct Town {
+    pub(crate) universe: Universe,
+    pub(crate) ticket: Ticket,
+    coordinator: Coordinator,
+    houses: Vec<House>,
+    founded: u8,
+}
+
+impl Town {
+    /// A coordinator and so many storage peers, up and reachable.
+    pub(crate) async fn with_keepers(count: u8) -> Self {
+        let universe = Universe::new(7);
+        let (coordinator, ticket) = found(&universe, 1).await;
+        let house = |n| House {
+            machine: universe.machine([10, 0, 1, n].into()),
+            node: None,
+            id: None,
+        };
+        let mut town = Self {
+            houses: (1..=count).map(house).collect(),
+            universe,
+            ticket,
+            coordinator,
+            founded: 1,
+        };
+        town.start_keepers().await;
+        town
+    }
+
+    /// Starts all keepers that do not run.
+    pub(crate) async fn start_keepers(&mut self) {
+        for house in self.houses.iter_mut().filter(|house| house.node.is_none()) {
+            let listen = SocketAddr::new(house.machine.ip(), 7700);
+            let config = Config {
+                ticket: Some(self.ticket.clone()),
+                capacity_bytes: Some(100 << 20),
+                min_free_bytes: 0,
+                owner_quota_bytes: Some(50 << 20),
+                grace: GRACE,
+                workers: 1,
+                ..Config::new(PathBuf::from("/home"), listen)
+            };
+            let node = Node::start(house.machine.boot(), config).await.unwrap();
+            house.id = Some(node.ready().id.parse().unwrap());
+            house.node = Some(node);
+        }
+    }
+
+    /// A peer's machine stops at once.
+    pub(crate) fn crash(&mut self, id: &PeerId, how: Crash) {
+        let house = self.houses.iter_mut().find(|house| house.id.as_ref() == Some(id));
+        let house = house.expect("one of the keepers");
+        house.machine.crash(how);
+        // What is left of it can do nothing any more.
+        house.node = None;
+    }
+
+    /// The coordinator's home is lost: another network is founded, and the same peers join it.
+    pub(crate) async fn found_another_network(&mut self) {
+        self.founded += 1;
+        let (coordinator, ticket) = found(&self.universe, self.founded).await;
+        let lost = std::mem::replace(&mut self.coordinator, coordinator);
+        self.ticket = ticket;
+        for house in &mut self.houses {
+            if let Some(node) = house.node.take() {
+                node.stop().await;
+            }
+            house.machine.crash(Crash::Kill);
+        }
+        lost.stop().await.unwrap();
+        self.start_keepers().await;
+    }
+
+    pub(crate) async fn stop(self) {
+        for node in self.houses.into_iter().filter_map(|house| house.node) {
+            node.stop().await;
+        }
+        self.coordinator.stop().await.unwrap();
+    }
+}
+
+async fn found(universe: &Universe, number: u8) -> (Coordinator, Ticket) {
+    let mut machine = universe.machine([10, 0, 0, number].into());
+    let at = SocketAddr::new(machine.ip(), 7700);
+    let config = skep_coordinator::Config {
+        failed_after: REPAIR_AFTER,
+        ..skep_coordinator::Config::new(PathBuf::from("/coordinator"), at)
+    };
+    let coordinator = Coordinator::start(machine.boot(), config).await.unwrap();
+    let options = InviteOptions {
+        uses: 100,
+        expires: Duration::from_secs(24 * 3600),
+        ..InviteOptions::default()
+    };
+    let ticket = coordinator.invite(options).await.unwrap();
+    (coordinator, ticket)
+}
