@@ -144,7 +144,10 @@ fn napster_index() {
             heard.insert(from);
             index.handle(now, from, message, rng, &mut out);
         }
-        index.poll(now, rng, &mut out);
+        // As often as its driver does.
+        if now.as_millis().is_multiple_of(250) {
+            index.poll(now, rng, &mut out);
+        }
         for effect in &out {
             if let Effect::Send { to, message } = effect {
                 assert!(heard.contains(to.ip()), "{message} to {to}");
