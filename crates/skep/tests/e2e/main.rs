@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admission;
+mod backup;
 mod commands;
 mod crashes;
 mod dialects;

@@ -1,0 +1,183 @@
+//! Backups with real processes: made, restored after losses, recovered with the words.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::support::{Network, Peer, Tree, text, write_random};
+
+/// An owner, and storage peers that do nothing else.
+struct Stage {
+    network: Network,
+    owner: Peer,
+    storage: Vec<Peer>,
+}
+
+impl Stage {
+    fn new(storage: usize) -> Self {
+        let network = Network::start();
+        let storage = (0..storage)
+            .map(|number| network.peer_with(&format!("storage-{number}"), &["--role", "storage"]))
+            .collect();
+        let owner = network.peer_with("owner", &["--role", "owner"]);
+        Self {
+            network,
+            owner,
+            storage,
+        }
+    }
+
+    /// Something of everything to back up.
+    fn files(&self) -> PathBuf {
+        let folder = self.owner.files.join("work");
+        write_random(&folder.join("big"), 3 << 20, 1);
+        for number in 0..20 {
+            write_random(&folder.join(format!("many/{number}")), 1000 + number * 100, 9);
+        }
+        fs::write(folder.join("many/empty"), "").unwrap();
+        folder
+    }
+
+    /// Ends a storage peer, and its disk with it.
+    fn lose(&mut self) {
+        let mut lost = self.storage.remove(0);
+        lost.kill();
+        fs::remove_dir_all(&lost.home).unwrap();
+    }
+}
+
+/// Where a folder lies beneath the target of a restore.
+fn beneath(target: &Path, folder: &Path) -> PathBuf {
+    let full = fs::canonicalize(folder).unwrap();
+    target.join(full.strip_prefix("/").unwrap())
+}
+
+fn restore(peer: &Peer, target: &Path) -> Value {
+    peer.ask(&["restore", "latest", "--to", text(target)])
+}
+
+#[test]
+fn a_backup_survives_two_holders_and_the_owner() {
+    let mut stage = Stage::new(5);
+    let folder = stage.files();
+    let done = stage.owner.ask(&["backup", text(&folder), "--redundancy", "3x"]);
+    assert_eq!(done["files"], 22);
+    assert_eq!(done["survives"], 2);
+    assert_eq!(done["skipped"], Value::Array(vec![]));
+
+    // Nothing has changed: nothing is sent but what says so.
+    let again = stage.owner.ask(&["backup", text(&folder)]);
+    assert_eq!(again["new_bytes"], 0);
+    assert_eq!(stage.owner.run(&["snapshots"]).rows().len(), 2);
+    let words = stage.owner.ask(&["recovery-phrase"])["phrase"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(words.split_whitespace().count(), 24);
+
+    stage.lose();
+    stage.lose();
+    let target = stage.owner.files.join("restored");
+    let restored = restore(&stage.owner, &target);
+    assert_eq!(restored["files"], 22);
+    assert_eq!(restored["failed"], Value::Array(vec![]));
+    let original = Tree::read(&folder);
+    assert_eq!(Tree::read(&beneath(&target, &folder)), original);
+
+    // The owner is lost too; the words bring everything back, elsewhere.
+    stage.owner.kill();
+    fs::remove_dir_all(&stage.owner.home).unwrap();
+    let heir = stage.network.peer_with("heir", &["--role", "owner"]);
+    let wrong = write_words(&heir, "abandon ".repeat(23).as_str(), "art");
+    let refused = heir.run(&["recover", "--phrase-file", text(&wrong)]);
+    refused.refused(1, "unknown_owner");
+    let file = write_words(&heir, &words, "");
+    let recovered = heir.ask(&["recover", "--phrase-file", text(&file)]);
+    assert_eq!(recovered["snapshots"], 2);
+    let target = heir.files.join("restored");
+    restore(&heir, &target);
+    assert_eq!(Tree::read(&beneath(&target, &folder)), original);
+}
+
+fn write_words(peer: &Peer, words: &str, last: &str) -> PathBuf {
+    let file = peer.files.join("words");
+    fs::write(&file, format!("{words}{last}\n")).unwrap();
+    file
+}
+
+#[test]
+fn what_cannot_be_planned_read_or_found_is_told() {
+    let stage = Stage::new(1);
+    stage.owner.run(&["snapshots"]).refused(1, "no_backups");
+    let folder = stage.files();
+    stage
+        .owner
+        .run(&["backup", text(&folder), "--redundancy", "3x"])
+        .refused(1, "denied");
+    stage
+        .owner
+        .run(&["backup", text(&folder), "--redundancy", "much"])
+        .refused(1, "usage");
+    stage.owner.run(&["backup", "/no/such/path"]).refused(1, "usage");
+    // A single copy is said to be one.
+    symlink("nowhere", folder.join(".link")).unwrap();
+    let done = stage.owner.ask(&["backup", text(&folder)]);
+    assert_eq!(
+        (&done["fragile"], &done["survives"]),
+        (&Value::Bool(true), &Value::from(0))
+    );
+    stage
+        .owner
+        .run(&["restore", "0123456789"])
+        .refused(1, "not_found");
+    let checked = stage.owner.ask(&["check", "--read-data"]);
+    assert_eq!(checked["failed"], Value::Array(vec![]));
+    let drill = stage.owner.ask(&["restore", "latest", "--verify"]);
+    assert_eq!(drill["files"], 22);
+}
+
+#[test]
+fn snapshots_are_looked_into_compared_and_forgotten() {
+    let stage = Stage::new(2);
+    let folder = stage.files();
+    let first = stage.owner.ask(&["backup", text(&folder)]);
+    let full = fs::canonicalize(&folder).unwrap();
+    let path = |name: &str| text(&full.join(name)).to_owned();
+    fs::write(folder.join("many/empty"), "not any more").unwrap();
+    fs::remove_file(folder.join("many/7")).unwrap();
+    fs::write(folder.join("new"), "new").unwrap();
+    stage.owner.ask(&["backup", text(&folder)]);
+
+    let first = first["snapshot"].as_str().unwrap();
+    let rows = stage.owner.run(&["diff", first, "latest"]).rows();
+    let told: Vec<(&str, &str)> = rows
+        .iter()
+        .map(|row| (row["change"].as_str().unwrap(), row["path"].as_str().unwrap()))
+        .collect();
+    let (gone, changed, new) = (path("many/7"), path("many/empty"), path("new"));
+    assert_eq!(
+        told,
+        [("removed", gone.as_str()), ("changed", &changed), ("added", &new)]
+    );
+    let listed = stage
+        .owner
+        .run(&["ls-snapshot", first, "--path", &path("many")])
+        .rows();
+    assert_eq!(listed.len(), 22, "the folder and 21 files: {listed:?}");
+    let cat = stage.owner.run(&["cat", &format!("latest:{changed}")]);
+    assert_eq!((cat.code, cat.stdout.trim()), (Some(0), "not any more"));
+
+    stage.owner.run(&["forget"]).refused(1, "usage");
+    let would = stage.owner.ask(&["forget", "--keep-last", "1", "--dry-run"]);
+    assert_eq!(would["forgotten"], serde_json::json!([first]));
+    assert_eq!(stage.owner.run(&["snapshots"]).rows().len(), 2);
+    stage.owner.ask(&["forget", "--keep-last", "1"]);
+    assert_eq!(stage.owner.run(&["snapshots"]).rows().len(), 1);
+    stage.owner.run(&["ls-snapshot", first]).refused(1, "not_found");
+    let drill = stage.owner.ask(&["restore", "latest", "--verify"]);
+    assert_eq!(drill["failed"], Value::Array(vec![]));
+}
