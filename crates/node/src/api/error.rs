@@ -252,8 +252,8 @@ impl From<BackupError> for ErrorBody {
             BackupError::Path { .. }
             | BackupError::Paths
             | BackupError::Glob(_)
-            | BackupError::Redundancy(_)
-            | BackupError::Policy(_) => ("usage", "see `skep backup --help`"),
+            | BackupError::Redundancy(_) => ("usage", "see `skep backup --help`"),
+            BackupError::Policy(_) => ("usage", "see `skep forget --help`"),
             BackupError::Denied(_) => (
                 "denied",
                 "`skep peers` shows who offers storage; see also --redundancy",

@@ -54,7 +54,7 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, F
 fn text(done: &BackupDone) -> String {
     let (short, _) = done.snapshot.split_at_checked(8).unwrap_or((&done.snapshot, ""));
     format!(
-        "Snapshot {short}: {} files, {}; {} new, {} stored. {} storage peers may vanish.",
+        "Snapshot {short}: {} files, {}; {} new, {} stored. Storage peers that may vanish: {}.",
         done.files,
         output::bytes(done.bytes),
         output::bytes(done.new_bytes),

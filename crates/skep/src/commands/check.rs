@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, globals: &Globals, out: &Output) -> Result<Exit, 
         out.note(format!("{}: {}", output::printable(&failed.path), failed.reason));
     }
     let text = format!(
-        "{} snapshots in {} packs, of which {} can be had now; {} read; {} storage peers may vanish; {} problems.",
+        "{} snapshots in {} packs, of which {} can be had now; {} read; storage peers that may vanish: {}; problems: {}.",
         done.snapshots,
         done.packs,
         done.reachable,
