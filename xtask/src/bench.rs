@@ -5,10 +5,9 @@
 pub(crate) mod delay;
 mod dialects;
 mod ground;
-mod interrupt;
 mod material;
 mod process;
-mod report;
+pub(crate) mod report;
 mod rivals;
 mod rounds;
 mod skep;
@@ -26,7 +25,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use crate::{Outcome, workspace};
+use crate::{Outcome, interrupt, workspace};
 
 /// Measure Skep and what a person would use instead, on this machine, in one run.
 #[derive(Clone, clap::Args)]

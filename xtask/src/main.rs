@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `bench`.
+//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `chaos`, `bench`.
 //!
 //! One file per command: an `Args` whose doc comments are the help text, and one `run`.
 //! Nothing here is part of the product, and no crate of the product depends on it.
@@ -7,7 +7,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod chaos;
 mod fuzz;
+mod interrupt;
 mod sim;
 mod test;
 mod tidy;
@@ -28,6 +30,7 @@ enum Command {
     Test(test::Args),
     Sim(sim::Args),
     Fuzz(fuzz::Args),
+    Chaos(chaos::Args),
     Bench(bench::Args),
     #[command(hide = true)]
     Delay(bench::delay::Args),
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Delay(args) => bench::delay::run(&args),
     };

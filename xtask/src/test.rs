@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, fuzz, sim, tidy, workspace};
+use crate::{Outcome, chaos, fuzz, sim, tidy, workspace};
 
 /// Run everything that CI runs.
 #[derive(clap::Args)]
@@ -21,7 +21,7 @@ struct Step {
 
 /// Cheap ones first. The end-to-end tests are among `tests`; `.config/nextest.toml` runs them one
 /// at a time.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "tools",
         run: tools,
@@ -55,6 +55,10 @@ const STEPS: [Step; 9] = [
         run: || sim::run_seeds(200),
     },
     Step {
+        name: "chaos",
+        run: || chaos::run_points(30),
+    },
+    Step {
         name: "fuzz",
         run: || fuzz::run_all(5),
     },
@@ -62,9 +66,10 @@ const STEPS: [Step; 9] = [
 
 /// Programs that the build needs: (program, Debian package, what for).
 /// A linker is not among them: without one this program would not run.
-const PROGRAMS: [(&str, &str, &str); 2] = [
+const PROGRAMS: [(&str, &str, &str); 3] = [
     ("git", "git", "to list the files that tidy reads"),
     ("c++", "g++", "to build the fuzzer"),
+    ("strace", "strace", "to break what runs"),
 ];
 
 /// Runs the steps and closes with a table of them.

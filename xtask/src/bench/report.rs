@@ -109,7 +109,7 @@ fn figures(cost: &Cost, mib: f64, baseline: Option<&Cost>) -> [String; 8] {
 }
 
 /// The first line is the head; the first column is text, the others are numbers.
-pub(super) fn render(lines: &[Vec<String>]) -> String {
+pub(crate) fn render(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |line: &Vec<String>, column: usize| line.get(column).cloned().unwrap_or_default();
     // A reason instead of figures stands in the last cell of a shorter line, and does not widen its column.

@@ -1,7 +1,7 @@
 //! Questions that examples of the crates answer by themselves: how large and fast is the index, what do the
 //! parts of a download cost alone, and how fast are the dialects?
 
-use crate::{Outcome, bench::interrupt, workspace};
+use crate::{Outcome, interrupt, workspace};
 
 /// The index; it judges by itself.
 pub(in crate::bench) fn index() -> Outcome<String> {

@@ -1,4 +1,4 @@
-//! Ctrl-C: the first one lets the measurement clean up after itself, the second one ends it at once.
+//! Ctrl-C: the first one lets what runs clean up after itself, the second one ends it at once.
 
 use std::sync::{
     Arc, LazyLock,
@@ -18,7 +18,7 @@ const INTERRUPTED_STATUS: i32 = 130;
 static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// From now on SIGINT and SIGTERM are seen by [`check`].
-pub(super) fn listen() -> Outcome {
+pub(crate) fn listen() -> Outcome {
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag unset and only sets it.
         flag::register_conditional_shutdown(signal, INTERRUPTED_STATUS, Arc::clone(&REQUESTED))?;
@@ -28,7 +28,7 @@ pub(super) fn listen() -> Outcome {
 }
 
 /// An error once somebody wants us to stop. Everything that waits or loops asks.
-pub(super) fn check() -> Outcome {
+pub(crate) fn check() -> Outcome {
     match REQUESTED.load(Ordering::Relaxed) {
         true => Err("interrupted".into()),
         false => Ok(()),
