@@ -372,7 +372,7 @@ impl Node {
         Ok(rows.into_iter().map(line).collect())
     }
 
-    /// How this peer stands.
+    /// How this peer stands, its backups apart.
     #[must_use]
     pub fn status(&self) -> Status {
         let core = &self.core;
@@ -398,6 +398,7 @@ impl Node {
             links: core.links.count(),
             uptime_seconds: core.mono().saturating_sub(core.started).as_secs(),
             transfers: core.downloads.lines(),
+            backups: None,
         }
     }
 

@@ -142,6 +142,11 @@ pub(crate) fn date(unix_s: u64) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
+/// The same, if it ever was.
+pub(crate) fn date_or_never(unix_s: Option<u64>) -> String {
+    unix_s.map_or_else(|| "never".to_owned(), date)
+}
+
 /// `1.4 GiB`
 pub(crate) fn bytes(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()

@@ -1,11 +1,11 @@
 //! What devices ask: where packs are, which there are, and how they stand.
 
-use std::ops::Bound;
+use std::{collections::BTreeSet, ops::Bound};
 
 use skep_wire::{
     OwnerId, PackId, PeerId,
     backup::Rights,
-    message::{Health, HealthIs, Level, ListPacks, Locate, LocatedPack, PackIds},
+    message::{Health, HealthIs, Level, ListPacks, Locate, LocatedPack, PackIds, WhoKeeps},
 };
 
 use super::{Depot, Pack, not_allowed};
@@ -68,6 +68,17 @@ impl Depot {
             sum.survives = 0;
         }
         Ok(sum)
+    }
+
+    /// Who keeps something of these packs.
+    pub(crate) fn who_keeps(&self, device: &PeerId, who: &WhoKeeps) -> Result<BTreeSet<PeerId>, Denial> {
+        self.device_of(&who.owner, device)?;
+        if who.packs.is_empty() {
+            return Ok(self.keepers_of(&who.owner));
+        }
+        let known = who.packs.iter().filter_map(|pack| self.packs.get(pack));
+        let own = known.filter(|pack| pack.owner == who.owner);
+        Ok(own.flat_map(|pack| &pack.held).map(|at| at.peer).collect())
     }
 
     /// Adds how one pack stands.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use skep_wire::{
     BlobId, SigningKey,
     backup::{Cancelation, Condemnation, Device, Head, PackList, Retired, Roster},
-    message::{Health, Level, ListPacks, Locate},
+    message::{Health, Level, ListPacks, Locate, WhoKeeps},
 };
 
 use super::*;
@@ -372,6 +372,18 @@ fn health_says_what_is_missing() {
     town.change(|depot, changes| depot.gone(NOW, peer(1), changes));
     let health = ask(&town.depot, vec![pack(1), pack(9)]);
     assert_eq!((health.level, health.lost), (Level::Lost, vec![pack(1), pack(9)]));
+    let who = |packs| WhoKeeps {
+        owner: owner(),
+        packs,
+    };
+    let keepers = |packs| town.depot.who_keeps(&device(), &who(packs)).unwrap();
+    assert_eq!(keepers(vec![pack(2)]), [peer(2)].into());
+    assert_eq!(
+        (keepers(vec![]), keepers(vec![pack(9)])),
+        ([peer(2)].into(), [].into())
+    );
+    let denied = town.depot.who_keeps(&peer(1), &who(vec![]));
+    assert_eq!(denied.unwrap_err().reason, Reason::NotAllowed);
     let stranger = Health {
         owner: owner(),
         packs: vec![],

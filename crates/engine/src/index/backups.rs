@@ -7,8 +7,9 @@ use skep_wire::{
     Moment, OwnerId, PackId, PeerId, Signed,
     backup::Permit,
     message::{
-        Condemn, Done, Held, Holder, Instead, KeepRoster, Locate, Located, Lost, Pardon, Plan, Planned,
-        Presence, ProveShard, Reason, Rebuild, Returned, ShardFailed, ShardSource, ShardsKnown,
+        Condemn, Done, Held, Holder, Instead, KeepRoster, Keeper, KeptBy, Locate, Located, Lost, Pardon,
+        Plan, Planned, Presence, ProveShard, Reason, Rebuild, Returned, ShardFailed, ShardSource,
+        ShardsKnown, WhoKeeps,
     },
     record::Role,
 };
@@ -23,6 +24,8 @@ use crate::{
 const PERMIT_S: u64 = 3600;
 /// Rebuilds and audits that are ordered at once.
 const AT_ONCE: usize = 32;
+/// The most peers that are told to keep something.
+const MAX_KEEPERS: usize = 2048;
 
 impl Index {
     /// Where shall new packs go?
@@ -124,6 +127,21 @@ impl Index {
             holders: online.filter_map(|peer| self.whereabouts(peer)).collect(),
             packs,
         })
+    }
+
+    /// Who keeps something of these packs?
+    pub(super) fn who_keeps(&self, now: Moment, caller: Caller, who: &WhoKeeps) -> Result<KeptBy, Denial> {
+        let keepers = self.depot.who_keeps(&self.members[caller.who].key, who)?;
+        let row = |peer: PeerId| {
+            let who = self.members.by_key(&peer)?;
+            Some(Keeper {
+                peer,
+                name: self.members[who].name.clone(),
+                presence: self.attendance.presence(now, who).0,
+            })
+        };
+        let keepers = keepers.into_iter().filter_map(row).take(MAX_KEEPERS).collect();
+        Ok(KeptBy { keepers })
     }
 
     /// A roster: its holders that are there are told.

@@ -3,9 +3,9 @@
 use skep_wire::{
     Signed,
     message::{
-        Condemn, Dial, Done, Endpoint, HeadIs, HealthIs, HeartbeatSeen, Instead, Joined, KeepRoster, Located,
-        Message, NewRevocations, OwnerStands, PackIds, Pardon, Peers, Planned, ProveShard, Questions, Reason,
-        Rebuild, Refused, ShardsKnown, Shares, Verdicts, WantTriples, Welcome,
+        Condemn, Dial, Done, Endpoint, HeadIs, HealthIs, HeartbeatSeen, Instead, Joined, KeepRoster, KeptBy,
+        Located, Message, NewRevocations, OwnerStands, PackIds, Pardon, Peers, Planned, ProveShard,
+        Questions, Reason, Rebuild, Refused, ShardsKnown, Shares, Verdicts, WantTriples, Welcome,
     },
     record::{Revocations, Role},
 };
@@ -209,6 +209,8 @@ bodies! {
         PackIds,
         /// How they stand.
         HealthIs,
+        /// Who keeps them.
+        KeptBy,
         /// What is known of an owner.
         OwnerStands,
         /// The head.

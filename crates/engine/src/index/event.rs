@@ -8,7 +8,7 @@ use skep_wire::{
         Answers, Attend, Condemn, Deposit, Drop, Find, GetHead, Health, Heartbeat, Held, Hello, Hold,
         Introduce, Join, KeepHead, KeepRoster, Leave, ListPacks, ListPeers, Locate, Lookup, Lost,
         MalformedMessage, Message, OwnerState, Pardon, Ping, Plan, Publish, Reported, Returned, Revoke,
-        ShardFailed, ShardProof,
+        ShardFailed, ShardProof, WhoKeeps,
     },
     record::Role,
     ticket::Secret,
@@ -208,6 +208,8 @@ requests! {
     ListPacks,
     /// How do packs stand?
     Health,
+    /// Who keeps packs?
+    WhoKeeps,
     /// Keep an owner's roster.
     KeepRoster,
     /// Keep a device's head.

@@ -281,6 +281,7 @@ impl Index {
             Request::Locate(locate) => self.locate(caller, &locate)?.into(),
             Request::ListPacks(list) => self.depot.list_packs(&device, &list)?.into(),
             Request::Health(health) => self.depot.health(&device, &health)?.into(),
+            Request::WhoKeeps(who) => self.who_keeps(now, caller, &who)?.into(),
             Request::KeepRoster(keep) => self.keep_roster(keep, effects)?.into(),
             Request::KeepHead(keep) => {
                 self.depot.keep_head(keep.head, &mut effects.changes)?;

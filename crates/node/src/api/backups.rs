@@ -17,10 +17,13 @@ use super::{
     Api, stream,
     types::{
         BackupRequest, CheckRequest, DiffRequest, ErrorBody, ForgetRequest, LookRequest, PhraseBody,
-        Progress, RestoreRequest,
+        Progress, RestoreRequest, Status,
     },
 };
-use crate::backup::{self, BackupError, Meter};
+use crate::{
+    Node,
+    backup::{self, BackupError, Meter},
+};
 
 /// Parts of a file that wait to be sent.
 const PARTS: usize = 4;
@@ -125,6 +128,19 @@ async fn file(
         }
     });
     Ok(Body::new(body).into_response())
+}
+
+/// How the peer stands, its backups included. What cannot be told just now is left out.
+pub(super) async fn whole_status(node: &Node) -> Status {
+    let told = backup::status(&node.core).await;
+    let backups = told.unwrap_or_else(|error| {
+        tracing::info!("how the backups stand cannot be told: {error}");
+        None
+    });
+    Status {
+        backups,
+        ..node.status()
+    }
 }
 
 /// A secret is asked for by POST: nothing on the way keeps the answer.

@@ -9,17 +9,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, types::Status};
+use super::{
+    Api,
+    types::{BackupStatus, SnapshotState, Status},
+};
 use crate::{Node, fetch::STATES};
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], text(&api.node)).into_response()
+    let status = super::backups::whole_status(&api.node).await;
+    ([(header::CONTENT_TYPE, kind)], text(&api.node, &status)).into_response()
 }
 
-fn text(node: &Node) -> String {
-    let status = node.status();
+fn text(node: &Node, status: &Status) -> String {
     let mut page = Page::default();
     let limits = node.limits();
     page.gauge(
@@ -59,7 +62,10 @@ fn text(node: &Node) -> String {
         "Bytes per second from others; 0: no limit.",
         limits.down.unwrap_or(0),
     );
-    page.transfers(&status);
+    page.transfers(status);
+    if let Some(backups) = &status.backups {
+        page.backups(backups, node.core.unix_s());
+    }
     page.0
 }
 
@@ -96,6 +102,36 @@ impl Page {
         );
     }
 
+    /// What never was has no age, and its line is missing.
+    fn backups(&mut self, backups: &BackupStatus, now_unix_s: u64) {
+        let age = |at: u64| now_unix_s.saturating_sub(at);
+        if let Some(made) = backups.last_good {
+            let help = "Seconds since this device's newest snapshot that is not lost.";
+            self.gauge("last_good_snapshot_age_seconds", help, age(made));
+        }
+        if let Some(drill) = backups.last_drill {
+            let help = "Seconds since a snapshot was last restored for a drill.";
+            self.gauge("last_drill_age_seconds", help, age(drill));
+        }
+        self.gauge(
+            "repair_bytes",
+            "Bytes of this owner's shards that are missing.",
+            backups.repair_bytes,
+        );
+        self.head("snapshots", "Snapshots of this owner by state.", "gauge");
+        for state in SnapshotState::ALL {
+            let count = backups
+                .snapshots
+                .iter()
+                .filter(|line| line.state == state)
+                .count();
+            self.line(format_args!(
+                "skep_snapshots{{state=\"{}\"}} {count}",
+                state.word()
+            ));
+        }
+    }
+
     fn head(&mut self, name: &str, help: &str, kind: &str) {
         self.line(format_args!("# HELP skep_{name} {help}"));
         self.line(format_args!("# TYPE skep_{name} {kind}"));
@@ -103,5 +139,39 @@ impl Page {
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         writeln!(self.0, "{line}").expect("strings take everything");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backups_are_told_with_their_ages_and_what_never_was_is_left_out() {
+        let mut status = BackupStatus {
+            owner: String::new(),
+            devices: 1,
+            repair_bytes: 7,
+            last_good: Some(400),
+            last_drill: None,
+            snapshots: Vec::new(),
+        };
+        let told = |status: &BackupStatus| {
+            let mut page = Page::default();
+            page.backups(status, 1000);
+            page.0
+        };
+        let text = told(&status);
+        for line in [
+            "skep_last_good_snapshot_age_seconds 600",
+            "skep_repair_bytes 7",
+            "skep_snapshots{state=\"whole\"} 0",
+            "skep_snapshots{state=\"at risk\"} 0",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}: {text}");
+        }
+        assert!(!text.contains("last_drill"));
+        status.last_drill = Some(999);
+        assert!(told(&status).contains("skep_last_drill_age_seconds 1\n"));
     }
 }

@@ -159,7 +159,7 @@ async fn ready(State(api): State<Api>) -> Response {
 }
 
 async fn status(State(api): State<Api>) -> Response {
-    Json(api.node.status()).into_response()
+    Json(backups::whole_status(&api.node).await).into_response()
 }
 
 async fn peers(State(api): State<Api>) -> Result<Response, ErrorBody> {

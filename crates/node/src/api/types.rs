@@ -298,6 +298,92 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// What is being downloaded.
     pub transfers: Vec<TransferLine>,
+    /// How this peer's backups stand, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<BackupStatus>,
+}
+
+/// How the backups of this peer's owner stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupStatus {
+    /// The owner's id.
+    pub owner: String,
+    /// Devices of the owner.
+    pub devices: usize,
+    /// Bytes of shards that are missing and can be rebuilt.
+    pub repair_bytes: u64,
+    /// When the newest snapshot of this device was made that is not known to be lost: seconds since 1970.
+    pub last_good: Option<u64>,
+    /// When a snapshot was last restored for a drill: seconds since 1970.
+    pub last_drill: Option<u64>,
+    /// All snapshots, oldest first.
+    pub snapshots: Vec<SnapshotStatus>,
+}
+
+/// How a snapshot stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotStatus {
+    /// Its id.
+    pub id: String,
+    /// Seconds since 1970.
+    pub made: u64,
+    /// The name of the machine that made it.
+    pub host: String,
+    /// In a word.
+    pub state: SnapshotState,
+    /// How many holders may vanish.
+    pub survives: u32,
+    /// Peers that have something of it and have not failed.
+    pub holders: usize,
+    /// How many of those are there now.
+    pub reachable: usize,
+    /// Whether all of it can be had now.
+    pub restorable: bool,
+    /// Bytes of its shards that are missing.
+    pub repair_bytes: u64,
+    /// When a holder last proved that it has its shard: seconds since 1970.
+    pub last_audit: Option<u64>,
+    /// When all of it was last restored for a drill: seconds since 1970.
+    pub last_drill: Option<u64>,
+}
+
+/// How well a snapshot is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotState {
+    /// All of its shards are there.
+    Whole,
+    /// Some are lost; it survives the loss of another holder.
+    Degraded,
+    /// It does not survive the loss of another holder.
+    AtRisk,
+    /// It cannot be restored in full.
+    Lost,
+    /// The coordinator cannot be asked, or its folders not be read, just now.
+    Unknown,
+}
+
+impl SnapshotState {
+    /// All there are, from the best to the worst.
+    pub const ALL: [Self; 5] = [
+        Self::Whole,
+        Self::Degraded,
+        Self::AtRisk,
+        Self::Lost,
+        Self::Unknown,
+    ];
+
+    /// For people, and in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Degraded => "degraded",
+            Self::AtRisk => "at risk",
+            Self::Lost => "lost",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// `POST /v1/backup`

@@ -14,6 +14,7 @@ use super::{
     forgetting, looking, making,
     meter::Meter,
     near::{Listing, Near},
+    needs,
     reader::Reader,
     restoring, snapshots,
     state::{Owned, State},
@@ -31,6 +32,7 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct Backups {
     busy: tokio::sync::Mutex<()>,
+    pub(super) found: needs::Found,
 }
 
 /// Makes a snapshot.
@@ -75,13 +77,15 @@ pub(crate) async fn restore(
     meter: Arc<Meter>,
 ) -> Result<RestoreDone, BackupError> {
     let started = core.mono();
-    let (id, snapshot) = snapshots::find(&known(core).await?.1, &request.snapshot)?;
+    let (state, owned) = known(core).await?;
+    let (id, snapshot) = snapshots::find(&owned, &request.snapshot)?;
     let wanted = restoring::Wanted {
         root: snapshot.root,
         path: snapshots::parse(request.path.as_ref())?,
         overwrite: request.overwrite,
     };
-    if wanted.path.is_empty() {
+    let is_all = wanted.path.is_empty();
+    if is_all {
         meter.expect(snapshot.bytes);
     }
     let _stopped_when_dropped = meter.clone().stop_on_drop();
@@ -97,6 +101,12 @@ pub(crate) async fn restore(
         }
     };
     let restored = reading(core, work).await?;
+    if is_all && path.is_none() && restored.failed.is_empty() {
+        let all: Vec<_> = snapshots::all(&owned).into_iter().map(|(id, _)| id).collect();
+        let now = core.unix_s();
+        let noted = core.world.work.call(move || state.keep_drill(id, now, &all));
+        noted.await?;
+    }
     Ok(RestoreDone {
         snapshot: id.to_string(),
         files: restored.files,
@@ -177,9 +187,8 @@ pub(crate) async fn cat(
 }
 
 /// This device's owner, with what the network knows of it, if it answers.
-async fn known(core: &Arc<Core>) -> Result<(State, Owned), BackupError> {
-    let state = sync::state(core).await?;
-    let mut owned = sync::load(core, &state).await?;
+pub(super) async fn known(core: &Arc<Core>) -> Result<(State, Owned), BackupError> {
+    let (state, mut owned) = known_here(core).await?;
     if let Err(error) = sync::with_network(core, &state, &mut owned).await {
         match error {
             BackupError::Session(error) => {
@@ -188,6 +197,13 @@ async fn known(core: &Arc<Core>) -> Result<(State, Owned), BackupError> {
             error => return Err(error),
         }
     }
+    Ok((state, owned))
+}
+
+/// This device's owner, as this device knows it.
+pub(super) async fn known_here(core: &Arc<Core>) -> Result<(State, Owned), BackupError> {
+    let state = sync::state(core).await?;
+    let owned = sync::load(core, &state).await?;
     Ok((state, owned))
 }
 

@@ -5,6 +5,7 @@
 
 mod checking;
 mod door;
+mod drills;
 mod error;
 mod far;
 mod forgetting;
@@ -12,11 +13,13 @@ mod looking;
 mod making;
 mod meter;
 mod near;
+mod needs;
 mod reader;
 mod restoring;
 mod scan;
 mod send;
 mod snapshots;
+mod standing;
 mod state;
 mod sync;
 
@@ -27,6 +30,7 @@ pub use error::BackupError;
 pub(crate) use {
     door::{Backups, back_up, cat, check, diff, forget, list, look, phrase, recover, restore},
     meter::Meter,
+    standing::status,
 };
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

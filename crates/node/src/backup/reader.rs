@@ -148,6 +148,17 @@ impl<'a> Reader<'a> {
         content.expand(|id| self.piece(id, &mut decoder))
     }
 
+    /// The pieces of a content, and those of the lists that name them.
+    pub(super) fn all_pieces(&self, content: &Content) -> Result<Vec<PieceId>, Lost> {
+        let (mut decoder, mut lists) = (Decoder::new(), Vec::new());
+        let mut all = content.expand(|id| {
+            lists.push(*id);
+            self.piece(id, &mut decoder)
+        })?;
+        all.append(&mut lists);
+        Ok(all)
+    }
+
     /// Hands a content to `each`, piece by piece.
     pub(crate) fn content<E: From<Lost>>(
         &self,

@@ -1,12 +1,18 @@
 //! `skep status`: how this machine's peer stands.
 
-use skep_node::api::types::Status;
+use skep_node::api::types::{BackupStatus, SnapshotState, SnapshotStatus, Status};
 
 use crate::{
     client::Client, exit::Exit, failure::Failure, globals::Globals, output, output::Output, runtime,
 };
 
-/// Show how the running peer stands: its connection, what it shares, what it downloads
+/// How many of the newest snapshots are shown; older ones only if they are not whole.
+const SHOWN_SNAPSHOTS: usize = 10;
+
+/// Show how the running peer stands: its connection, what it shares and downloads, its backups
+///
+/// A snapshot is whole, degraded (something is missing, and is being rebuilt), at risk (it does not survive the loss of
+/// another holder) or lost. SURVIVES is how many holders may vanish, whether or not they can be reached just now.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -14,6 +20,9 @@ pub(crate) fn run(_args: &Args, globals: &Globals, out: &Output) -> Result<Exit,
     let client = Client::peer(&globals.peer_home()?);
     let status: Status = runtime::block_on(client.get("/v1/status"))?;
     out.event("status", &status, text(&status));
+    if let Some(backups) = status.backups.as_ref().filter(|_| !out.json) {
+        show_backups(backups, out);
+    }
     Ok(Exit::Done)
 }
 
@@ -66,4 +75,72 @@ fn text(status: &Status) -> String {
         ));
     }
     lines.join("\n")
+}
+
+fn show_backups(backups: &BackupStatus, out: &Output) {
+    let count = |state| {
+        backups
+            .snapshots
+            .iter()
+            .filter(|line| line.state == state)
+            .count()
+    };
+    let counts: Vec<String> = SnapshotState::ALL
+        .into_iter()
+        .map(|state| (state, count(state)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!("{count} {}", state.word()))
+        .collect();
+    let counts = match counts.is_empty() {
+        true => "none yet".to_owned(),
+        false => counts.join(", "),
+    };
+    out.line(format!("snapshots    {counts}"));
+    out.line(format!(
+        "last good    {}",
+        output::date_or_never(backups.last_good)
+    ));
+    out.line(format!(
+        "last drill   {}",
+        output::date_or_never(backups.last_drill)
+    ));
+    out.line(format!("to repair    {}", output::bytes(backups.repair_bytes)));
+    let hidden = backups.snapshots.len().saturating_sub(SHOWN_SNAPSHOTS);
+    let is_shown =
+        |(at, line): &(usize, &SnapshotStatus)| *at >= hidden || line.state != SnapshotState::Whole;
+    let shown = backups.snapshots.iter().enumerate().filter(is_shown);
+    let rows: Vec<&SnapshotStatus> = shown.map(|(_, line)| line).collect();
+    let head = [
+        "snapshot",
+        "made",
+        "host",
+        "state",
+        "survives",
+        "reachable",
+        "to repair",
+        "last audit",
+        "last drill",
+    ];
+    if !rows.is_empty() {
+        out.rows(&rows, &head, |line| cells(line));
+    }
+}
+
+fn cells(line: &SnapshotStatus) -> Vec<String> {
+    let told = |text: String| match line.state {
+        SnapshotState::Unknown => "?".to_owned(),
+        _ => text,
+    };
+    let now = if line.restorable { "" } else { ", too few" };
+    vec![
+        line.id.get(..8).unwrap_or_default().to_owned(),
+        output::date(line.made),
+        line.host.clone(),
+        line.state.word().to_owned(),
+        told(line.survives.to_string()),
+        told(format!("{} of {}{now}", line.reachable, line.holders)),
+        told(output::bytes(line.repair_bytes)),
+        output::date_or_never(line.last_audit),
+        output::date_or_never(line.last_drill),
+    ]
 }

@@ -7,6 +7,7 @@
 
 mod admission;
 mod backup;
+mod care;
 mod commands;
 mod crashes;
 mod dialects;

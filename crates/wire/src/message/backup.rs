@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HeadNumber, HeldShard, Holder, KIB, Level, LocatedPack, Message, NewPack, PackPlan, ShardName,
+    HeadNumber, HeldShard, Holder, KIB, Keeper, Level, LocatedPack, Message, NewPack, PackPlan, ShardName,
     ShardSource,
 };
 use crate::{
@@ -142,6 +142,20 @@ messages! {
         lost: Vec<PackId>,
         /// Seconds since 1970 of the last audit that was answered rightly; 0 for none.
         audited_unix_s: u64,
+    }
+    /// Who keeps something of these packs? From a device. Answer: [`KeptBy`].
+    0x030f 132 * KIB, WhoKeeps {
+        /// Whose.
+        owner: OwnerId,
+        /// None stands for all. At most 4,096.
+        #[serde(deserialize_with = "bounded::list::<4096, _, _>")]
+        packs: Vec<PackId>,
+    }
+    /// These do, there or not.
+    0x0310 512 * KIB, KeptBy {
+        /// Ascending by their keys. At most 2,048.
+        #[serde(deserialize_with = "bounded::list::<2048, _, _>")]
+        keepers: Vec<Keeper>,
     }
 
     // --- to a coordinator, and to a holder ----------------------------------------------------

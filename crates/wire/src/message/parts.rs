@@ -167,6 +167,17 @@ pub struct PeerRow {
     pub last_seen_unix_s: u64,
 }
 
+/// A peer that keeps something of an owner's backups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeper {
+    /// Its key.
+    pub peer: PeerId,
+    /// Its name.
+    pub name: PeerName,
+    /// Whether it is there.
+    pub presence: Presence,
+}
+
 /// What shares are looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {

@@ -230,6 +230,17 @@ mod backup {
         }
     }
 
+    fn kept_by(count: usize) -> KeptBy {
+        let keeper = Keeper {
+            peer: PEER,
+            name: peer_name(),
+            presence: Presence::Failed,
+        };
+        KeptBy {
+            keepers: vec![keeper; count],
+        }
+    }
+
     fn proof(leaf: usize, proof: usize, leaves: usize, path: usize) -> ShardProof {
         ShardProof {
             leaf: vec![0xff; leaf],
@@ -261,6 +272,11 @@ mod backup {
             owner: OWNER,
             packs: vec![PACK; 4096],
         });
+        fits(&WhoKeeps {
+            owner: OWNER,
+            packs: vec![PACK; 4096],
+        });
+        fits(&kept_by(2048));
     }
 
     #[test]
@@ -302,6 +318,7 @@ mod backup {
         refused(&located(1, 65, 0));
         refused(&located(0, 0, 2049));
         refused(&Held { shards: held(257) });
+        refused(&kept_by(2049));
         refused(&proof((16 << 10) + 1, 0, 0, 0));
         refused(&proof(0, 65, 0, 0));
         refused(&proof(0, 0, 4097, 0));

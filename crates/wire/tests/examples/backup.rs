@@ -212,6 +212,17 @@ pub(super) fn looking() -> Vec<Example> {
             lost: vec![pack(0xa2)],
             audited_unix_s: 1_790_000_000,
         }),
+        message(WhoKeeps {
+            owner,
+            packs: vec![pack(0xa1)],
+        }),
+        message(KeptBy {
+            keepers: vec![Keeper {
+                peer: PeerId([4; 32]),
+                name: "nas".parse().expect("a name"),
+                presence: Presence::Failed,
+            }],
+        }),
     ]
 }
 

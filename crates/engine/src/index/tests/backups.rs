@@ -4,8 +4,8 @@ use skep_wire::{
     OwnerId, PackId,
     backup::{Condemnation, Device, PackRecord, Permit, Rights, Roster, Scheme},
     message::{
-        Condemn, Done, Health, HealthIs, Held, HeldShard, KeepRoster, Level, NewPack, Plan, Planned, Rebuild,
-        Returned, ShardFailed, ShardName, ShardProof,
+        Condemn, Done, Health, HealthIs, Held, HeldShard, KeepRoster, KeptBy, Level, NewPack, Plan, Planned,
+        Presence, Rebuild, Returned, ShardFailed, ShardName, ShardProof, WhoKeeps,
     },
 };
 
@@ -106,6 +106,14 @@ fn health(net: &mut Net, device: &Peer) -> HealthIs {
     }
 }
 
+fn keepers(net: &mut Net, device: &Peer) -> Vec<Presence> {
+    let (owner, packs) = (owner(), vec![]);
+    match net.ask(device, Request::WhoKeeps(WhoKeeps { owner, packs })) {
+        Reply::KeptBy(KeptBy { keepers }) => keepers.iter().map(|keeper| keeper.presence).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn rebuilds(net: &mut Net) -> Vec<(SessionId, OrderId, Rebuild)> {
     let orders = net.take_orders().into_iter();
     orders
@@ -121,9 +129,10 @@ fn a_failed_holder_is_replaced_while_the_owner_is_away() {
     let (mut net, device, peers) = town();
     let holders = back_up(&mut net, &device, &peers);
     assert_eq!(health(&mut net, &device).level, Level::Whole);
-    net.disconnect(&device);
     let dead = holders[0];
     net.disconnect(&peers[dead]);
+    assert!(keepers(&mut net, &device).contains(&Presence::Offline));
+    net.disconnect(&device);
     let alive: Vec<&Peer> = (0..5).filter(|n| *n != dead).map(|n| &peers[n]).collect();
     live(&mut net, &alive, FAILED + HEARTBEAT * 3);
     let (session, order, rebuild) = rebuilds(&mut net).pop().expect("an order");
@@ -270,6 +279,7 @@ fn a_wrong_answer_to_an_audit_loses_the_shard() {
     }
     let health = health(&mut net, &device);
     assert_eq!((health.level, health.survives), (Level::Degraded, 1));
+    assert_eq!(keepers(&mut net, &device), [Presence::Online; 2]);
     assert_eq!(health.audited_unix_s, net.now.unix_s);
 }
 
