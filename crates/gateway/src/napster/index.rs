@@ -3,7 +3,11 @@
 //! Pure: messages, the time and randomness come in, messages to send go out. Connections are the
 //! driver's. Who provides what and whose turn it is, is kept by [`skep_engine::directory`].
 
-use std::{collections::BTreeMap, net::Ipv4Addr, net::SocketAddrV4, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
 
 use rand::RngCore;
 pub use skep_engine::directory::Pick;
@@ -24,6 +28,8 @@ const MAX_LISTINGS: usize = 16_384;
 const MAX_QUESTIONS: usize = 1024;
 /// The most requests that are remembered.
 const MAX_SEARCHES: usize = 16_384;
+/// How many seeders may turn out to have gone until a leecher is told that there is none.
+const MAX_GONE: u8 = 8;
 
 /// What an operator decides.
 #[derive(Debug, Clone, Copy, Default)]
@@ -81,6 +87,8 @@ struct Question {
 struct Search {
     asked: Duration,
     step: Step,
+    /// Seeders that it waited for in vain.
+    gone: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +163,7 @@ impl Index {
         out: &mut Vec<Effect>,
     ) {
         if let Message::Confirm { name, .. } = message {
-            self.resolve(now, &(name.clone(), to), false, rng, out);
+            self.gone(now, &[(name.clone(), to)], rng, out);
         }
     }
 
@@ -166,9 +174,7 @@ impl Index {
             .iter()
             .filter(|(_, question)| question.until <= now);
         let late: Vec<Key> = late.map(|(key, _)| key.clone()).collect();
-        for key in late {
-            self.resolve(now, &key, false, rng, out);
-        }
+        self.gone(now, &late, rng, out);
         self.searches
             .retain(|_, search| now.saturating_sub(search.asked) < ASKED_WITHIN);
     }
@@ -207,8 +213,11 @@ impl Index {
             return out.push(Effect::Ignored("the answer does not come from the seeder"));
         }
         self.heard.insert(answer.seeder, now);
-        let is_true = *answer == question.claim;
-        self.resolve(now, &key, is_true, rng, out);
+        if *answer == question.claim {
+            self.proven(&key, out);
+        } else {
+            self.gone(now, &[key], rng, out);
+        }
     }
 
     fn request(
@@ -228,8 +237,12 @@ impl Index {
         if let Some(heard) = self.heard.get_mut(&key.1) {
             *heard = now;
         }
-        let step = Step::Over;
-        self.searches.insert(key.clone(), Search { asked: now, step });
+        let search = Search {
+            asked: now,
+            step: Step::Over,
+            gone: 0,
+        };
+        self.searches.insert(key.clone(), search);
         self.search(now, &key, rng, out);
     }
 
@@ -262,9 +275,10 @@ impl Index {
     /// Somebody may be about to prove that it has the file.
     fn wait_or_give_up(&mut self, key: &Key, out: &mut Vec<Effect>) {
         let (name, leecher) = key;
-        let mut asked = self.questions.keys();
-        let asked = asked.find(|(claimed, seeder)| claimed == name && seeder != leecher);
-        match asked.map(|(_, seeder)| *seeder) {
+        let seeder = of_name(&self.questions, name)
+            .map(|(seeder, _)| seeder)
+            .find(|seeder| seeder != leecher);
+        match seeder {
             Some(seeder) => self.enter(key, Step::Confirming(seeder)),
             None => out.push(Effect::Send {
                 to: *leecher,
@@ -318,49 +332,66 @@ impl Index {
         self.questions.insert(key, question);
     }
 
-    /// A question is answered: the seeder is listed or dropped, and those who wait for it go on.
-    fn resolve(
-        &mut self,
-        now: Duration,
-        key: &Key,
-        is_true: bool,
-        rng: &mut dyn RngCore,
-        out: &mut Vec<Effect>,
-    ) {
+    /// A seeder has proven what was claimed: it is listed, and those who wait for it are sent there.
+    fn proven(&mut self, key: &Key, out: &mut Vec<Effect>) {
         let Some(question) = self.questions.remove(key) else {
             return;
         };
-        if !is_true {
-            self.drop_listing(key, out);
-        } else if self.list(&question.claim) {
+        if self.list(&question.claim) {
             out.push(Effect::Listed(question.claim.clone()));
         }
-        if let (true, Some(by)) = (is_true, question.brought_by) {
+        if let Some(by) = question.brought_by {
             self.providers.give_credit(&by, 1);
             self.enter(key, Step::Over);
         }
-        self.go_on(now, key, is_true.then_some(&question.claim), rng, out);
+        for waiting in self.waiting_for(&key.0, |seeder| seeder == key) {
+            self.send_to_seeder(&waiting, question.claim.clone(), out);
+        }
     }
 
-    /// Answers the leechers that wait for this seeder.
-    fn go_on(
-        &mut self,
-        now: Duration,
-        (name, seeder): &Key,
-        found: Option<&Listing>,
-        rng: &mut dyn RngCore,
-        out: &mut Vec<Effect>,
-    ) {
-        let waits = |search: &Search| search.step == Step::Confirming(*seeder);
-        let waiting = self.searches.iter();
-        let waiting = waiting.filter(|((wanted, _), search)| wanted == name && waits(search));
-        let waiting: Vec<Key> = waiting.map(|(key, _)| key.clone()).collect();
+    /// Seeders that were asked have gone, or lie: they are dropped all at once, so that those who wait
+    /// go on to somebody else.
+    fn gone(&mut self, now: Duration, keys: &[Key], rng: &mut dyn RngCore, out: &mut Vec<Effect>) {
+        let asked: BTreeSet<&Key> = keys
+            .iter()
+            .filter(|key| self.questions.remove(*key).is_some())
+            .collect();
+        asked.iter().for_each(|key| self.drop_listing(key, out));
+        let names: BTreeSet<&FileName> = asked.iter().map(|(name, _)| name).collect();
+        let is_asked = |key: &Key| asked.contains(key);
+        let waiting: Vec<Key> = names
+            .into_iter()
+            .flat_map(|name| self.waiting_for(name, is_asked))
+            .collect();
         for key in waiting {
-            match found {
-                Some(found) => self.send_to_seeder(&key, found.clone(), out),
-                None => self.search(now, &key, rng, out),
-            }
+            self.search_again(now, &key, rng, out);
         }
+    }
+
+    /// However many seeders come and go, a request costs only so much.
+    fn search_again(&mut self, now: Duration, key: &Key, rng: &mut dyn RngCore, out: &mut Vec<Effect>) {
+        let Some(search) = self.searches.get_mut(key) else {
+            return;
+        };
+        search.step = Step::Over;
+        search.gone += 1;
+        if search.gone < MAX_GONE {
+            return self.search(now, key, rng, out);
+        }
+        out.push(Effect::Send {
+            to: key.1,
+            message: Message::NotFound,
+        });
+    }
+
+    /// The searches for a file that wait for one of these seeders.
+    fn waiting_for(&self, name: &FileName, is_asked: impl Fn(&Key) -> bool) -> Vec<Key> {
+        let waits = |search: &Search| match search.step {
+            Step::Confirming(seeder) => is_asked(&(name.clone(), seeder)),
+            _ => false,
+        };
+        let waiting = of_name(&self.searches, name).filter(|(_, search)| waits(search));
+        waiting.map(|(leecher, _)| (name.clone(), leecher)).collect()
     }
 
     fn list(&mut self, listing: &Listing) -> bool {
@@ -384,6 +415,17 @@ impl Index {
     fn may_name(&self, from: Ipv4Addr, address: SocketAddrV4) -> bool {
         self.rules.other_addresses || *address.ip() == from
     }
+}
+
+/// What there is about a file, by address.
+fn of_name<'a, T>(
+    map: &'a BTreeMap<Key, T>,
+    name: &'a FileName,
+) -> impl Iterator<Item = (SocketAddrV4, &'a T)> {
+    let first = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    map.range((name.clone(), first)..)
+        .take_while(move |((of, _), _)| of == name)
+        .map(|((_, address), value)| (*address, value))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod p2pbrs;
+mod supernova;
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +16,7 @@ use std::{
 };
 
 use rand::{Rng, RngCore, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
-use skep_gateway::{content, napster, strangers, supernova};
+use skep_gateway::{content, napster, strangers};
 
 /// The most that a role may grow.
 const MAX_GROWTH_KIB: u64 = 16 << 10;
@@ -277,81 +278,6 @@ fn content_peer() {
             .try_for_each(|bytes| download.push(bytes, &mut out));
         if pushed.and_then(|()| download.end(&mut out)).is_ok() {
             assert!(out.len() <= stream.len());
-        }
-    });
-}
-
-/// Something that may be said on any connection.
-fn supernova_text(rng: &mut SmallRng, from: Ipv4Addr) -> Vec<u8> {
-    let words = [
-        "HELLO",
-        "IWANT",
-        "WHERE",
-        "GIVE",
-        "TAKE",
-        "THANKS",
-        "SENDLIST",
-        "OK",
-        "LIST",
-        "LISTENING",
-    ];
-    let word = words.choose(rng).unwrap();
-    let number = rng.random_range(0..8000);
-    let text = match *word {
-        "HELLO" | "IWANT" | "WHERE" => format!("{word} peer_{number}"),
-        "GIVE" => format!("GIVE file {number}"),
-        "TAKE" => format!("TAKE {number}"),
-        "LISTENING" => format!("LISTENING {from} {}", number + 1),
-        "LIST" => {
-            let count = number % 40;
-            let names: String = (0..count).map(|n| format!("\nfile {n} of {number}")).collect();
-            format!("LIST {count}{names}")
-        }
-        word => word.to_owned(),
-    };
-    mutate(rng, text.into_bytes())
-}
-
-#[test]
-fn supernova_tracker() {
-    use supernova::{
-        codec::Message,
-        tracker::{Effect, Session, Tracker},
-    };
-    let mut tracker = Tracker::new([], false);
-    hammer("supernova tracker", |rng, now| {
-        let session = Session(rng.random_range(0..200));
-        let from = Ipv4Addr::new(10, 0, 0, (session.0 % 20) as u8 + 1);
-        match rng.random_range(0..20) {
-            0 => tracker.closed(session),
-            1 => tracker.connected(session, from.into()),
-            _ => {}
-        }
-        let text = supernova_text(rng, from);
-        let mut out = Vec::new();
-        tracker.handle(session, Message::decode(&text), &mut out);
-        tracker.poll(now, &mut out);
-        for effect in out {
-            match effect {
-                Effect::Reply(to, _) => assert_eq!(to, session),
-                Effect::Probe(name, at) => {
-                    assert!(matches!(at.ip(), IpAddr::V4(ip) if ip.octets()[..3] == [10, 0, 0]));
-                    tracker.probed(&name, at, rng.random());
-                }
-                Effect::Changed => {}
-            }
-        }
-    });
-}
-
-#[test]
-fn supernova_peer() {
-    use supernova::codec::{END, Message};
-    hammer("supernova peer", |rng, _| {
-        let text = supernova_text(rng, Ipv4Addr::LOCALHOST);
-        if let Ok(message) = Message::decode(&text) {
-            let again = message.encode();
-            assert_eq!(Message::decode(again.strip_suffix(END).unwrap()), Ok(message));
         }
     });
 }

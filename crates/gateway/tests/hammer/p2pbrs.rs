@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use skep_gateway::p2pbrs::{
     codec::{Header, Message},
-    peer::storage::{Admission, ChunkName, Storage},
+    peer::{
+        bringing::{Bringing, Outcome},
+        fetching::{Answer, Fetching},
+        storage::{Admission, ChunkName, Storage},
+    },
     server::{Config, Effects, Output, Server},
 };
 
@@ -87,9 +91,9 @@ fn p2pbrs_server() {
 }
 
 #[test]
-fn p2pbrs_peer() {
+fn p2pbrs_storage_peer() {
     let mut storage = Storage::new(CAPACITY_BYTES, BTreeMap::new());
-    hammer("p2pbrs peer", |rng, _| {
+    hammer("p2pbrs storage peer", |rng, _| {
         let text = datagram(rng, true).into_bytes();
         let bytes = mutate(rng, text);
         if let Ok(message) = Message::decode(&bytes) {
@@ -138,5 +142,70 @@ fn obey(storage: &mut Storage, message: Message) {
             storage.handle_store_req(name, bringer);
         }
         _ => {}
+    }
+}
+
+/// The most chunks of a file, for which an owner is hammered.
+const CHUNKS: u64 = 1 << 20;
+
+/// An owner with a file of very many chunks, whose server changes the plan all the time.
+#[test]
+fn p2pbrs_owner() {
+    let list = "[p0:10.0.0.1:1,p1:10.0.0.1:2,p2:10.0.0.1:3]";
+    let mut bringing = Bringing::new(&list.parse().unwrap(), CHUNKS).unwrap();
+    let mut fetching = Fetching::new(&list.parse().unwrap(), CHUNKS).unwrap();
+    hammer("p2pbrs owner", |rng, _| {
+        let text = plan(rng);
+        let bytes = mutate(rng, text.into_bytes());
+        match Message::decode(&bytes) {
+            Ok(Message::BackupPlan { peers, .. }) => bringing.replan(&peers),
+            Ok(Message::RestorePlan { peers, .. }) => {
+                fetching = Fetching::new(&peers, CHUNKS).unwrap_or_else(fetching_of_nobody);
+            }
+            _ => {}
+        }
+        let outcomes = [
+            Outcome::Stored,
+            Outcome::Failed,
+            Outcome::Unreachable,
+            Outcome::Moved,
+        ];
+        if let Some(errand) = bringing.next(rng.random_range(0..3)) {
+            assert!(errand.chunk < CHUNKS);
+            bringing.ended(errand, *outcomes.choose(rng).unwrap());
+        }
+        let answers = [Answer::Got, Answer::Damaged, Answer::Missing, Answer::Unreachable];
+        if let Some(quest) = fetching.next_quest() {
+            assert!(quest.chunk < CHUNKS);
+            fetching.ended(quest, *answers.choose(rng).unwrap());
+        }
+    });
+}
+
+fn fetching_of_nobody() -> Fetching {
+    Fetching::new(&"[]".parse().unwrap(), 0).unwrap()
+}
+
+/// What a server may say about where chunks are.
+fn plan(rng: &mut SmallRng) -> String {
+    let peer = |rng: &mut SmallRng, n: u32| format!("p{n}:10.0.0.{}:{}", rng.random_range(1..4), n + 1);
+    let at = |rng: &mut SmallRng, n: u32| {
+        let chunks: Vec<String> = (0..20)
+            .map(|_| rng.random_range(0..CHUNKS + 9).to_string())
+            .collect();
+        format!(
+            "p{n}@10.0.0.{}:{}:{}",
+            rng.random_range(1..4),
+            n + 1,
+            chunks.join(",")
+        )
+    };
+    let peers = |rng: &mut SmallRng| match rng.random() {
+        true => [0, 1, 2].map(|n| peer(rng, n)).join(","),
+        false => [0, 1, 2].map(|n| at(rng, n)).join(";"),
+    };
+    match rng.random_ratio(1, 4) {
+        true => format!("RESTORE_PLAN 1 f [{}] 4096 {CHUNKS} 0", peers(rng)),
+        false => format!("BACKUP_PLAN 1 f [{}] 4096", peers(rng)),
     }
 }

@@ -277,16 +277,41 @@ fn duplicates_change_nothing() {
     assert_eq!(play.index.listings().count(), 1);
 }
 
+/// Otherwise each of those who wait would be passed on to each of those who lie, again and again.
+#[test]
+fn a_leecher_waits_for_so_many_seeders_and_no_more() {
+    let mut play = Play::round_robin();
+    let leecher = at(3, 1);
+    let seeders: Vec<SocketAddrV4> = (1..=20).map(|n| at(2, n)).collect();
+    for seeder in &seeders {
+        play.say(*seeder, Message::Register(lorem(*seeder)));
+    }
+    assert_eq!(play.request(leecher), []);
+    let mut told = 0;
+    for seeder in &seeders {
+        let lie = Listing {
+            file_size: 1,
+            ..lorem(*seeder)
+        };
+        let effects = play.say(*seeder, Message::Acknowledge(lie));
+        told += usize::from(!effects.is_empty());
+    }
+    let search = play.index.searches.values().next().unwrap();
+    assert_eq!((told, search.gone), (1, MAX_GONE));
+}
+
 #[test]
 fn a_flood_is_bounded() {
     let mut play = Play::round_robin();
-    for n in 1..=u16::MAX {
+    for n in 1..=20_000 {
         let seeder = at(2, n);
         play.say(seeder, Message::Register(lorem(seeder)));
         play.request(seeder);
     }
     assert_eq!(play.index.questions.len(), MAX_QUESTIONS);
     assert_eq!(play.index.searches.len(), MAX_SEARCHES);
+    // All seeders turn out to have gone at the same time, and all leechers but the first waited for them.
+    assert_eq!(play.pass(CONFIRM_WITHIN).len(), MAX_SEARCHES - 1);
     play.pass(ASKED_WITHIN);
     assert!(play.index.questions.is_empty() && play.index.searches.is_empty());
 }

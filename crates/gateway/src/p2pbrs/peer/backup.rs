@@ -25,11 +25,14 @@ use super::{
     CommandError, Inner,
     bringing::{Bringing, Errand, Outcome},
     carry::{Carrier, Load},
+    is_bounded,
     shelf::Record,
 };
 
 /// Connections to each peer of a plan.
 const LANES: usize = 3;
+/// Connections to all of them together, as far as each has one: every one carries a chunk.
+const MOST_LANES: usize = 24;
 /// Bytes that are read at once for the checksum of a file.
 const READ_BYTES: usize = 1 << 20;
 /// The most backups of this run whose plans may still change.
@@ -128,7 +131,7 @@ pub(super) async fn run(
             peers,
             chunk_size,
             ..
-        } if chunk_size > 0 => (rq, peers, chunk_size),
+        } if is_bounded(chunk_size, size.div_ceil(chunk_size.max(1))) => (rq, peers, chunk_size),
         Message::BackupDenied { reason, .. } => return Err(CommandError::Denied(reason)),
         _ => return Err(CommandError::BadPlan),
     };
@@ -204,17 +207,16 @@ async fn bring(peer: &Arc<Inner>, backup: &Arc<Backup>) -> Result<(), CommandErr
     let places = backup.bringing().places();
     let mut lanes = JoinSet::new();
     for place in 0..places {
-        for _ in 0..LANES {
+        for _ in 0..(MOST_LANES / places).clamp(1, LANES) {
             lanes.spawn(lane(peer.clone(), backup.clone(), place));
         }
     }
     while lanes.join_next().await.is_some() {}
     let (lost, chunks) = {
         let bringing = backup.bringing();
-        (bringing.lost().len(), backup.cut.chunks())
+        (bringing.missing(), backup.cut.chunks())
     };
     if lost > 0 {
-        let chunks = usize::try_from(chunks).unwrap_or(usize::MAX);
         return Err(CommandError::Lost {
             file: backup.file.to_string(),
             lost,

@@ -3,8 +3,13 @@
 //!
 //! Each chunk is queued for a place of the plan, on its way, done, or lost. Three failed attempts at
 //! one place and it is queued for the place after it; three more there and it is lost.
+//!
+//! Chunks that nobody has tried yet are not counted out: a file may have a million of them.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+};
 
 use super::super::codec::{Listed, Name, PeerList};
 
@@ -48,12 +53,31 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Bringing {
     places: Vec<Place>,
-    queues: Vec<VecDeque<Errand>>,
+    homes: Homes,
+    queues: Vec<Queue>,
     /// Failed attempts in a row to reach a place.
     unreachable: Vec<u32>,
     underway: usize,
-    done: Vec<bool>,
-    lost: Vec<u64>,
+    done: Done,
+}
+
+/// What is still to be brought to a place, in this order.
+#[derive(Debug, Clone, Default)]
+struct Queue {
+    /// What was tried already.
+    again: VecDeque<Errand>,
+    /// Chunks that nobody has tried: those of the place, and of one that was given up.
+    runs: Vec<Run>,
+    /// Chunks that failed at the place before this one.
+    fallbacks: VecDeque<u64>,
+}
+
+/// All chunks that belong to a place, from one of them on.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    of: usize,
+    next: u64,
+    is_fallback: bool,
 }
 
 impl Bringing {
@@ -65,20 +89,15 @@ impl Bringing {
         if places.is_empty() && chunks > 0 {
             return None;
         }
-        let count = usize::try_from(chunks).ok()?;
         let mut bringing = Self {
-            queues: vec![VecDeque::new(); places.len()],
+            homes: Homes::new(list, chunks),
+            queues: vec![Queue::default(); places.len()],
             unreachable: vec![0; places.len()],
             places,
             underway: 0,
-            done: vec![false; count],
-            lost: Vec::new(),
+            done: Done::new(chunks)?,
         };
-        for chunk in 0..chunks {
-            for place in homes(list, chunk) {
-                bringing.queue(chunk, place, false);
-            }
-        }
+        (0..bringing.places.len()).for_each(|place| bringing.begin(place));
         Some(bringing)
     }
 
@@ -91,24 +110,32 @@ impl Bringing {
             .filter(|n| places.get(*n) != self.places.get(*n))
             .collect();
         self.places = places;
-        let chunks = self.done.len() as u64;
+        self.homes = Homes::new(list, self.homes.chunks);
         for place in changed {
             if let Some(failures) = self.unreachable.get_mut(place) {
                 *failures = 0;
             }
-            for chunk in (0..chunks).filter(|chunk| homes(list, *chunk).contains(&place)) {
-                self.lost.retain(|lost| *lost != chunk);
-                self.queue(chunk, place, false);
-            }
+            self.begin(place);
         }
     }
 
-    fn queue(&mut self, chunk: u64, place: usize, is_fallback: bool) {
-        if let Some(queue) = self.queues.get_mut(place) {
-            queue.push_back(Errand {
-                chunk,
-                place,
-                attempt: 1,
+    /// Queues all chunks of a place for it.
+    fn begin(&mut self, place: usize) {
+        self.queue_run(place, place, 0, false);
+    }
+
+    /// Queues the chunks that belong to `of`, from `next` on, for a place; once, not twice.
+    fn queue_run(&mut self, place: usize, of: usize, next: u64, is_fallback: bool) {
+        let Some(queue) = self.queues.get_mut(place) else {
+            return;
+        };
+        queue
+            .runs
+            .retain(|run| (run.of, run.is_fallback) != (of, is_fallback));
+        if let Some(next) = self.homes.next(of, next) {
+            queue.runs.push(Run {
+                of,
+                next,
                 is_fallback,
             });
         }
@@ -128,7 +155,25 @@ impl Bringing {
 
     /// The next chunk for a place.
     pub fn next(&mut self, place: usize) -> Option<Errand> {
-        let errand = self.queues.get_mut(place)?.pop_front()?;
+        let queue = self.queues.get_mut(place)?;
+        let first = |chunk, is_fallback| Errand {
+            chunk,
+            place,
+            attempt: 1,
+            is_fallback,
+        };
+        let errand = match (queue.again.pop_front(), queue.runs.first_mut()) {
+            (Some(errand), _) => errand,
+            (None, Some(run)) => {
+                let errand = first(run.next, run.is_fallback);
+                match self.homes.next(run.of, run.next + 1) {
+                    Some(next) => run.next = next,
+                    None => drop(queue.runs.remove(0)),
+                }
+                errand
+            }
+            (None, None) => first(queue.fallbacks.pop_front()?, true),
+        };
         self.underway += 1;
         Some(errand)
     }
@@ -142,16 +187,13 @@ impl Bringing {
             Outcome::Failed => self.give_up(errand),
             Outcome::Unreachable => self.not_reached(errand),
             // Those that belong to the place were queued when it changed.
-            Outcome::Moved if errand.is_fallback => self.queue(errand.chunk, errand.place, true),
+            Outcome::Moved if errand.is_fallback => self.fall_back(errand.chunk, errand.place),
             Outcome::Moved => {}
         }
     }
 
     fn stored(&mut self, errand: Errand) {
-        let index = usize::try_from(errand.chunk).unwrap_or(usize::MAX);
-        if let Some(done) = self.done.get_mut(index) {
-            *done = true;
-        }
+        self.done.set(errand.chunk);
         if let Some(failures) = self.unreachable.get_mut(errand.place) {
             *failures = 0;
         }
@@ -159,7 +201,7 @@ impl Bringing {
 
     fn again(&mut self, errand: Errand) {
         if let Some(queue) = self.queues.get_mut(errand.place) {
-            queue.push_front(Errand {
+            queue.again.push_front(Errand {
                 attempt: errand.attempt + 1,
                 ..errand
             });
@@ -181,59 +223,129 @@ impl Bringing {
                 ..errand
             });
         }
-        let queue = self
-            .queues
-            .get_mut(errand.place)
-            .map(std::mem::take)
-            .unwrap_or_default();
-        for errand in std::iter::once(errand).chain(queue) {
+        let queue = self.queues.get_mut(errand.place).map(std::mem::take);
+        let Queue { again, runs, .. } = queue.unwrap_or_default();
+        for errand in std::iter::once(errand).chain(again) {
             self.give_up(errand);
+        }
+        let next_place = self.after(errand.place);
+        for run in runs.into_iter().filter(|run| !run.is_fallback) {
+            if let Some(place) = next_place {
+                self.queue_run(place, run.of, run.next, true);
+            }
         }
     }
 
+    /// The place after this one; none if there is no other.
+    fn after(&self, place: usize) -> Option<usize> {
+        (self.places.len() > 1).then(|| (place + 1) % self.places.len())
+    }
+
+    /// A chunk that fails as a fallback, too, is lost: it will never be done.
     fn give_up(&mut self, errand: Errand) {
-        if errand.is_fallback || self.places.len() < 2 {
-            return self.lost.push(errand.chunk);
+        if let Some(place) = self.after(errand.place).filter(|_| !errand.is_fallback) {
+            self.fall_back(errand.chunk, place);
         }
-        self.queue(errand.chunk, (errand.place + 1) % self.places.len(), true);
+    }
+
+    fn fall_back(&mut self, chunk: u64, place: usize) {
+        if let Some(queue) = self.queues.get_mut(place) {
+            queue.fallbacks.push_back(chunk);
+        }
     }
 
     /// Whether nothing is queued or on its way.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.underway == 0 && self.queues.iter().all(VecDeque::is_empty)
+        let is_empty =
+            |queue: &Queue| queue.again.is_empty() && queue.runs.is_empty() && queue.fallbacks.is_empty();
+        self.underway == 0 && self.queues.iter().all(is_empty)
     }
 
     /// Whether every chunk is stored somewhere.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.done.iter().all(|done| *done)
+        self.done.missing == 0
     }
 
-    /// The chunks that are stored nowhere, once it is over.
+    /// How many chunks are stored nowhere: once it is over, those are lost.
     #[must_use]
-    pub fn lost(&self) -> Vec<u64> {
-        (0..)
-            .zip(&self.done)
-            .filter(|(_, done)| !**done)
-            .map(|(chunk, _)| chunk)
-            .collect()
+    pub fn missing(&self) -> u64 {
+        self.done.missing
     }
 }
 
-/// The places where a chunk goes first.
-fn homes(list: &PeerList, chunk: u64) -> Vec<usize> {
-    let lists = |peer: &Listed| peer.chunks.as_ref().is_some_and(|chunks| chunks.contains(&chunk));
-    let listed: Vec<usize> = (0..)
-        .zip(&list.peers)
-        .filter(|(_, peer)| lists(peer))
-        .map(|(n, _)| n)
-        .collect();
-    if listed.is_empty() && !list.peers.is_empty() {
-        let turn = chunk % list.peers.len() as u64;
-        return vec![usize::try_from(turn).unwrap_or(0)];
+/// Where chunks belong.
+#[derive(Debug)]
+struct Homes {
+    places: u64,
+    chunks: u64,
+    /// The places of those that a list counts out.
+    listed: BTreeMap<u64, Vec<usize>>,
+}
+
+impl Homes {
+    fn new(list: &PeerList, chunks: u64) -> Self {
+        let mut listed = BTreeMap::<u64, Vec<usize>>::new();
+        for (place, peer) in list.peers.iter().enumerate() {
+            for chunk in peer.chunks.iter().flatten() {
+                listed.entry(*chunk).or_default().push(place);
+            }
+        }
+        let places = list.peers.len() as u64;
+        Self {
+            places,
+            chunks,
+            listed,
+        }
     }
-    listed
+
+    /// The first chunk that belongs to a place, from `from` on.
+    fn next(&self, place: usize, from: u64) -> Option<u64> {
+        let listed = self
+            .listed
+            .range(from..)
+            .find(|(_, places)| places.contains(&place));
+        let listed = listed.map(|(chunk, _)| *chunk);
+        let step = usize::try_from(self.places).ok().filter(|step| *step > 0)?;
+        let first = from + (place as u64 + self.places - from % self.places) % self.places;
+        let in_turn = (first..self.chunks)
+            .step_by(step)
+            .find(|chunk| !self.listed.contains_key(chunk));
+        listed
+            .into_iter()
+            .chain(in_turn)
+            .min()
+            .filter(|chunk| *chunk < self.chunks)
+    }
+}
+
+/// Which chunks are stored somewhere, a bit for each.
+#[derive(Debug)]
+struct Done {
+    bits: Vec<u64>,
+    missing: u64,
+}
+
+impl Done {
+    fn new(chunks: u64) -> Option<Self> {
+        let words = usize::try_from(chunks.div_ceil(64)).ok()?;
+        Some(Self {
+            bits: vec![0; words],
+            missing: chunks,
+        })
+    }
+
+    fn set(&mut self, chunk: u64) {
+        let word = usize::try_from(chunk / 64)
+            .ok()
+            .and_then(|n| self.bits.get_mut(n));
+        let mask = 1 << (chunk % 64);
+        if let Some(word) = word.filter(|word| **word & mask == 0) {
+            *word |= mask;
+            self.missing -= 1;
+        }
+    }
 }
 
 fn places(list: &PeerList) -> Option<Vec<Place>> {
@@ -309,7 +421,7 @@ mod tests {
         });
         assert_eq!(gone.iter().filter(|(chunk, _)| *chunk == 0).count(), 6);
         assert!(!two.is_complete());
-        assert_eq!(two.lost(), [0]);
+        assert_eq!(two.missing(), 1);
     }
 
     #[test]
@@ -326,7 +438,7 @@ mod tests {
         assert!(many.is_complete());
         let mut alone = bringing("[B:10.0.0.2:1]", 2);
         play(&mut alone, |_, _| Outcome::Unreachable);
-        assert_eq!(alone.lost(), [0, 1]);
+        assert_eq!(alone.missing(), 2);
     }
 
     #[test]
@@ -355,6 +467,25 @@ mod tests {
         let gone = play(&mut two, |_, _| Outcome::Stored);
         assert_eq!(gone, attempts(&[(0, "D"), (2, "D"), (1, "D")]));
         assert!(two.is_complete());
+    }
+
+    /// However many chunks there are: what is kept is a bit for each, and what was tried.
+    #[test]
+    fn a_million_chunks_are_brought_in_turn_without_being_counted_out() {
+        let chunks = 1 << 20;
+        let mut many = bringing("[B:10.0.0.2:1,C:10.0.0.3:1,D:10.0.0.4:1]", chunks);
+        let gone = play(&mut many, |_, _| Outcome::Stored);
+        assert!(many.is_complete());
+        assert_eq!(gone.len() as u64, chunks);
+        let kept = |queue: &Queue| queue.again.capacity() + queue.fallbacks.capacity();
+        assert_eq!(many.queues.iter().map(kept).sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn chunks_beyond_the_file_are_not_brought_though_a_list_has_them() {
+        let mut two = bringing("[B@10.0.0.2:1:0,7,18446744073709551615;C@10.0.0.3:1:1]", 3);
+        let gone = play(&mut two, |_, _| Outcome::Stored);
+        assert_eq!(gone, attempts(&[(0, "B"), (1, "C"), (2, "B")]));
     }
 
     #[test]

@@ -58,9 +58,9 @@ pub enum CommandError {
         /// The file.
         file: String,
         /// How many chunks.
-        lost: usize,
+        lost: u64,
         /// Of how many.
-        chunks: usize,
+        chunks: u64,
     },
     /// Nobody gives a chunk.
     #[error("chunk {chunk} of {file} is with nobody who can be reached")]

@@ -61,6 +61,16 @@ const KNOWN: usize = 4096;
 /// Copies for others that are brought at the same time.
 const COPIES: usize = 4;
 
+/// The most bytes of a chunk, whatever a plan says.
+const CHUNK_BYTES: u64 = 1 << 20;
+/// The most chunks of a file, whatever a plan says.
+const CHUNKS: u64 = 1 << 20;
+
+/// Whether a file that is cut like this can be brought and had back.
+fn is_bounded(chunk_size: u64, chunks: u64) -> bool {
+    (1..=CHUNK_BYTES).contains(&chunk_size) && chunks <= CHUNKS
+}
+
 /// How a peer is set up.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -22,15 +22,12 @@ use super::{
     },
     CommandError, Inner,
     fetching::{Answer, Fetching, Quest},
+    is_bounded,
     stream::{PATIENCE, Stream},
 };
 
 /// Connections at the same time.
 const LANES: usize = 8;
-/// The most bytes of a chunk, whatever the plan says.
-const CHUNK_BYTES: u64 = 1 << 20;
-/// The most chunks of a file.
-const CHUNKS: u64 = 1 << 20;
 /// Bytes that are read at once for the checksum of a file.
 const READ_BYTES: usize = 1 << 20;
 
@@ -128,7 +125,7 @@ async fn put_together(
     peers: &PeerList,
     shape: &Shape,
 ) -> Result<Restored, CommandError> {
-    if !(1..=CHUNK_BYTES).contains(&shape.chunk_size) || shape.chunks > CHUNKS {
+    if !is_bounded(shape.chunk_size, shape.chunks) {
         return Err(CommandError::BadPlan);
     }
     let path = peer.config.dir.join(local.as_str());

@@ -38,6 +38,12 @@ struct Wish {
     chunk_size: Option<u64>,
 }
 
+/// The most files of one owner.
+const FILES: usize = 4096;
+/// The most backups of all owners together, and the most chunks that these may have.
+const ALL_BACKUPS: usize = 65_536;
+const ALL_CHUNKS: usize = 1 << 21;
+
 /// Why an owner does not get it, in the document's words.
 type Denied = &'static str;
 
@@ -97,6 +103,7 @@ impl Server {
             stuck.into_iter().for_each(|no| self.drop_backup(no, effects));
         }
         self.check_pending(wish.owner, cut)?;
+        self.check_room(&wish, cut)?;
         let candidates = self
             .peers
             .candidates()
@@ -180,6 +187,18 @@ impl Server {
             chunks = chunks.saturating_add(pending.chunks.len());
         }
         if backups > PENDING || chunks > PENDING_CHUNKS {
+            return Err("Too_Many_Backups");
+        }
+        Ok(())
+    }
+
+    /// Registering costs nothing, so what all owners have here together is bounded, too.
+    fn check_room(&self, wish: &Wish, cut: Cut) -> Result<(), Denied> {
+        let (backups, chunks) = self.files.count();
+        let chunks = chunks.saturating_add(usize::try_from(cut.chunks()).unwrap_or(usize::MAX));
+        let is_new = self.files.slot(wish.owner, &wish.file).complete.is_none();
+        let is_full = is_new && self.files.files_of(wish.owner) >= FILES;
+        if is_full || backups >= ALL_BACKUPS || chunks > ALL_CHUNKS {
             return Err("Too_Many_Backups");
         }
         Ok(())

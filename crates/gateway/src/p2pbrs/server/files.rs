@@ -129,10 +129,22 @@ pub(super) struct Files {
     slots: BTreeMap<PeerNo, BTreeMap<FileName, Slot>>,
     by_file: BTreeMap<FileName, BTreeSet<BackupNo>>,
     held: BTreeMap<PeerNo, BTreeSet<BackupNo>>,
+    /// Of all backups together.
+    chunks: usize,
     next: u64,
 }
 
 impl Files {
+    /// How many backups there are, and how many chunks they have.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.backups.len(), self.chunks)
+    }
+
+    /// How many files an owner has here.
+    pub(super) fn files_of(&self, owner: PeerNo) -> usize {
+        self.slots.get(&owner).map_or(0, BTreeMap::len)
+    }
+
     /// Takes in a backup. Returns its number.
     pub(super) fn add(&mut self, backup: Backup) -> BackupNo {
         let no = BackupNo(self.next);
@@ -152,12 +164,14 @@ impl Files {
             slot.pending = Some(no);
         }
         self.by_file.entry(plan.file.clone()).or_default().insert(no);
+        self.chunks += backup.chunks.len();
         self.backups.insert(no, backup);
     }
 
     /// Forgets a backup and returns it.
     pub(super) fn remove(&mut self, no: BackupNo) -> Option<Backup> {
         let backup = self.backups.remove(&no)?;
+        self.chunks -= backup.chunks.len();
         let (owner, file) = (backup.plan.owner, &backup.plan.file);
         if let Some(of_owner) = self.slots.get_mut(&owner) {
             of_owner.retain(|_, slot| {

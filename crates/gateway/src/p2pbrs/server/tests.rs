@@ -416,6 +416,24 @@ fn what_the_owner_brought_once_is_copied_to_the_others() {
     );
 }
 
+/// An empty file needs nobody to acknowledge it, and whoever likes may register.
+#[test]
+fn an_owner_has_only_so_many_files() {
+    let mut rig = Rig::with_replicas(1);
+    rig.register("Alice", "OWNER", "0MB");
+    let mut denied = 0;
+    for n in 0..5000 {
+        let from = at("Alice");
+        let answers = rig.say(from, &format!("BACKUP_REQ {n} f{n} 0 0"));
+        denied += usize::from(answers == [format!("BACKUP-DENIED {n} Too_Many_Backups")]);
+        rig.say(from, &format!("BACKUP_DONE {n}0 f{n}"));
+    }
+    assert_eq!((denied, rig.facts.len()), (5000 - 4096, 4096 + 1));
+    let again = rig.say(at("Alice"), "BACKUP_REQ 1 f1 0 0");
+    assert_eq!(again.len(), 1);
+    assert!(again[0].starts_with("BACKUP_PLAN"), "{again:?}");
+}
+
 #[test]
 fn acknowledgements_are_sent_to_those_who_wait_for_them() {
     let mut rig = Rig::new(Config {
