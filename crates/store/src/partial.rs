@@ -173,6 +173,13 @@ impl Partial {
         resume::open(home, place, content, hashing)
     }
 
+    /// Whether a download was finished: the whole content lies at the place, as the notes of it and the files'
+    /// stamps tell. Nothing is read.
+    #[must_use]
+    pub fn is_finished(home: &Arc<Home>, place: &Place, content: Content) -> bool {
+        matches!(resume::finished(home, place, content), Ok(Some(_)))
+    }
+
     /// What is wanted.
     #[must_use]
     pub fn content(&self) -> Content {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use skep_store::Partial;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -94,7 +95,7 @@ pub(crate) async fn begin(core: &Arc<Core>, request: &GetRequest) -> Result<Gett
     {
         return Ok(getting);
     }
-    if target.exists && !request.overwrite {
+    if target.exists && !request.overwrite && !is_there(core, &choice, &target).await {
         return Err(GetError::Exists(target.path));
     }
     let errand = Errand {
@@ -105,6 +106,17 @@ pub(crate) async fn begin(core: &Arc<Core>, request: &GetRequest) -> Result<Gett
     let getting = Getting::of(core, download.clone());
     core.spawn(supervise::run(core.clone(), download));
     Ok(getting)
+}
+
+/// Whether what is wanted lies there already: a download ended, and perhaps its peer too, before somebody heard of it.
+async fn is_there(core: &Arc<Core>, choice: &Choice, target: &Target) -> bool {
+    if choice.sub.is_some() {
+        return false;
+    }
+    let (store, place, content) = (core.store.clone(), target.place.clone(), choice.record.content);
+    let work = &core.world.work;
+    work.call(move || Partial::is_finished(&store, &place, content))
+        .await
 }
 
 /// Goes on with a download to the same place. None: there is none any more.

@@ -78,10 +78,14 @@ fn an_interrupted_get_is_paused_and_resumed_in_the_background() {
     let row = wait_for_state(&bob, "done");
     assert_eq!(bytes_of(&row), SIZE as u64);
     assert!(fs::read(bob.files.join("x")).unwrap() == bytes);
-    // The same command again is told how it ended; then it is an old story.
+    // The same command again is told how it ended; then, that it is all there.
     let done = bob.get("x", &bob.files);
     assert!(done_bytes(&done) > 0);
     assert!(only_download(&bob).is_none());
+    let done = bob.get("x", &bob.files);
+    assert_eq!(done_bytes(&done), 0);
+    // Unless somebody has changed it.
+    fs::write(bob.files.join("x"), "mine").unwrap();
     bob.run(&["get", "x", "-o", text(&bob.files)])
         .refused(1, "exists");
 }

@@ -114,7 +114,11 @@ pub(super) fn remove(
 
 /// The content at its place, if it is there whole: an earlier download was finished but for the
 /// caller's hearing of it.
-fn finished(home: &Arc<Home>, place: &Place, content: Content) -> Result<Option<Source>, PartialError> {
+pub(super) fn finished(
+    home: &Arc<Home>,
+    place: &Place,
+    content: Content,
+) -> Result<Option<Source>, PartialError> {
     match check_finished(home, place, content) {
         Ok(source) => Ok(source),
         // Nothing is noted of the place, or not so that it could be read; or it is something else.
