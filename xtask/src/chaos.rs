@@ -37,6 +37,8 @@ use self::{
 };
 use crate::{Outcome, interrupt, workspace};
 
+/// What once broke a promise: tried before anything is drawn.
+const KEPT: &[(&str, &str)] = &[("get/holder", "kill:renameat:2")];
 /// After so many rounds everything is checked, and a new town is founded.
 const ROUNDS_PER_TOWN: u32 = 15;
 
@@ -66,12 +68,21 @@ pub(crate) struct Args {
     binary: Option<PathBuf>,
 }
 
+/// What is to be tried; a fault that is not said is drawn.
+#[derive(Clone)]
+struct Point {
+    scenario: &'static Scenario,
+    fault: Option<Fault>,
+    seed: u64,
+}
+
 /// What all threads share.
 struct Chaos<'a> {
     args: &'a Args,
     binary: PathBuf,
     folder: PathBuf,
     scenarios: Vec<&'static Scenario>,
+    kept: Vec<Point>,
     next: AtomicU32,
     counts: Mutex<BTreeMap<String, Counts>>,
     tally: Mutex<Tally>,
@@ -88,11 +99,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
         binary: binary(args)?,
         folder: fs::canonicalize(workspace::target_dir())?,
         scenarios: chosen(args)?,
+        kept: kept(args)?,
         next: AtomicU32::new(0),
         counts: Mutex::default(),
         tally: Mutex::default(),
     };
-    println!("{} points by seed {}", args.points, args.seed);
+    println!(
+        "{} points by seed {}, and {} kept ones",
+        args.points,
+        args.seed,
+        chaos.kept.len()
+    );
     let began = Instant::now();
     thread::scope(|scope| {
         for _ in 0..args.towns.max(1) {
@@ -157,6 +174,25 @@ fn chosen(args: &Args) -> Outcome<Vec<&'static Scenario>> {
     }
 }
 
+/// Those of the kept ones that are among the chosen.
+fn kept(args: &Args) -> Outcome<Vec<Point>> {
+    let mut points = Vec::new();
+    for scenario in chosen(args)? {
+        let title = scenario.title();
+        let of_it = KEPT
+            .iter()
+            .filter(|(kept, _)| *kept == title && args.fault.is_none());
+        for (_, fault) in of_it {
+            points.push(Point {
+                scenario,
+                fault: Some(fault.parse()?),
+                seed: 0,
+            });
+        }
+    }
+    Ok(points)
+}
+
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -166,16 +202,10 @@ impl Chaos<'_> {
     fn work(&self) {
         let mut scene = None;
         while interrupt::check().is_ok() {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.args.points {
-                break;
-            }
-            let place =
-                (number as usize + usize::try_from(self.args.seed).unwrap_or(0)) % self.scenarios.len();
-            let scenario = self.scenarios[place];
-            let title = scenario.title();
+            let Some(point) = self.next_point() else { break };
+            let title = point.scenario.title();
             let began = Instant::now();
-            if let Err(error) = self.point(&mut scene, scenario, number) {
+            if let Err(error) = self.point(&mut scene, &point) {
                 self.complain(&title, None, &error.to_string(), scene.take());
             }
             lock(&self.tally).took(&title, began.elapsed());
@@ -186,27 +216,43 @@ impl Chaos<'_> {
         self.close(scene);
     }
 
+    /// Kept ones first, then the scenarios in turn.
+    fn next_point(&self) -> Option<Point> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) as usize;
+        if let Some(point) = self.kept.get(number) {
+            return Some(point.clone());
+        }
+        let number = number - self.kept.len();
+        (number < self.args.points as usize).then(|| Point {
+            scenario: self.scenarios
+                [(number + usize::try_from(self.args.seed).unwrap_or(0)) % self.scenarios.len()],
+            fault: self.args.fault.clone(),
+            seed: self.args.seed << 32 | number as u64,
+        })
+    }
+
     /// Strikes once: sooner, where the first choice was too late.
-    fn point(&self, scene: &mut Option<Scene>, scenario: &'static Scenario, number: u32) -> Outcome {
+    fn point(&self, scene: &mut Option<Scene>, point: &Point) -> Outcome {
         if scene.is_none() {
             *scene = Some(Scene::new(Town::found(&self.binary, &self.folder)?));
         }
         let Some(town) = scene else {
             return Ok(());
         };
-        let mut fault = self.fault(town, scenario, number)?;
+        let mut fault = self.fault(town, point)?;
         while let Some(now) = fault {
-            let outcome = play(town, scenario, Some(&now));
+            let outcome = play(town, point.scenario, Some(&now));
             if interrupt::check().is_err() {
                 return Ok(());
             }
             match outcome {
                 Ok(played) => {
-                    self.tell(scenario, &now, &played);
+                    self.tell(point.scenario, &now, &played);
                     fault = (!played.has_struck).then(|| now.sooner()).flatten();
                 }
                 Err(error) => {
-                    self.complain(&scenario.title(), Some(&now), &error.to_string(), scene.take());
+                    let title = point.scenario.title();
+                    self.complain(&title, Some(&now), &error.to_string(), scene.take());
                     return Ok(());
                 }
             }
@@ -215,21 +261,24 @@ impl Chaos<'_> {
     }
 
     /// The fault of a point: the one that was asked for, or one of those that can happen.
-    fn fault(&self, scene: &mut Scene, scenario: &'static Scenario, number: u32) -> Outcome<Option<Fault>> {
-        if self.args.fault.is_some() {
-            return Ok(self.args.fault.clone());
+    fn fault(&self, scene: &mut Scene, point: &Point) -> Outcome<Option<Fault>> {
+        if point.fault.is_some() {
+            return Ok(point.fault.clone());
         }
-        let title = scenario.title();
+        let title = point.scenario.title();
         let known = lock(&self.counts).get(&title).cloned();
         let counts = match known {
             Some(counts) => counts,
             None => {
-                let counts = play(scene, scenario, None)?.counts;
-                lock(&self.counts).entry(title).or_insert(counts).clone()
+                let counts = play(scene, point.scenario, None)?.counts;
+                // Who had nothing to do this time may have next time.
+                if !counts.is_empty() {
+                    lock(&self.counts).insert(title, counts.clone());
+                }
+                counts
             }
         };
-        let mut chance = SmallRng::seed_from_u64(self.args.seed << 32 | u64::from(number));
-        Ok(Fault::draw(&counts, &mut chance))
+        Ok(Fault::draw(&counts, &mut SmallRng::seed_from_u64(point.seed)))
     }
 
     fn tell(&self, scenario: &Scenario, fault: &Fault, played: &Played) {
