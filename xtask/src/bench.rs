@@ -11,6 +11,7 @@ pub(crate) mod report;
 mod rivals;
 mod rounds;
 mod skep;
+mod sources;
 mod stage;
 mod suites;
 mod torrent;
@@ -76,6 +77,8 @@ enum Suite {
     Rough,
     /// How much memory does a file of 10 GiB take, and does one of 1 TiB work?
     Memory,
+    /// Backups beside restic and borg, beside the bare disk, and how fast losses are repaired
+    Backup,
     /// How large and how fast is the index?
     Index,
     /// What do the parts of a download that nobody can do without cost alone?
@@ -105,6 +108,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Suite::Small => suites::small(args)?,
             Suite::Rough => suites::rough(args)?,
             Suite::Memory => suites::memory(args)?,
+            Suite::Backup => suites::backup(args)?,
             Suite::Index => suites::index()?,
             Suite::Parts => suites::parts()?,
             Suite::Dialects => dialects::dialects()? + &suites::p2pbrs()?,

@@ -12,7 +12,7 @@ use std::{
 use rand::{RngCore, SeedableRng, rngs::SmallRng};
 use tempfile::TempDir;
 
-use super::{interrupt, torrent};
+use super::{interrupt, sources::Sources, torrent};
 use crate::Outcome;
 
 /// One MiB.
@@ -21,6 +21,8 @@ pub(super) const MIB: u64 = 1 << 20;
 const BLOCK_BYTES: usize = 1 << 20;
 /// So many files lie in one folder of a folder of many.
 const FILES_PER_FOLDER: u64 = 100;
+/// So many folders of files lie in one folder of sources.
+const FOLDERS_PER_PACKAGE: u64 = 20;
 
 /// A file or a folder of random bytes; gone when dropped.
 pub(super) struct Material {
@@ -60,6 +62,25 @@ impl Material {
             }
             random.fill_bytes(&mut bytes);
             fs::write(folder.join(format!("{number:06}")), &bytes)?;
+        }
+        Ok(material)
+    }
+
+    /// Writes a tree of so many files like sources beneath `parent`, some of them copies of others.
+    pub(super) fn generate_sources(parent: &Path, files: u64, seed: u64) -> Outcome<Self> {
+        let mut material = Self::empty(parent, 0)?;
+        let sources = Sources::new(seed);
+        for number in 0..files {
+            interrupt::check()?;
+            let package = number / (FILES_PER_FOLDER * FOLDERS_PER_PACKAGE);
+            let folder = format!("package-{package}/module-{}", number / FILES_PER_FOLDER);
+            let folder = material.path().join(folder);
+            if number % FILES_PER_FOLDER == 0 {
+                fs::create_dir_all(&folder)?;
+            }
+            let text = sources.file(number);
+            material.bytes += text.len() as u64;
+            fs::write(folder.join(format!("source-{number}.rs")), text)?;
         }
         Ok(material)
     }

@@ -53,6 +53,12 @@ impl Process {
         let _ = kill_process(self.pid(), Signal::TERM);
     }
 
+    /// Ends it at once.
+    pub(super) fn kill(&mut self) {
+        // An error: it has ended already.
+        let _ = self.child.kill();
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

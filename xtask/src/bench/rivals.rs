@@ -83,11 +83,13 @@ pub(super) const RQBIT: &str = "rqbit";
 pub(super) const SENDME: &str = "sendme (iroh)";
 
 /// What other suites need beside the tools: links that are slow, and how fast a path is at all.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("tc", "iproute2"),
     ("ethtool", "ethtool"),
     ("iperf3", "iperf3"),
     ("sysctl", "procps"),
+    ("restic", "restic"),
+    ("borg", "borgbackup"),
 ];
 
 /// What of a tool is not installed.

@@ -91,22 +91,47 @@ pub(super) struct Network<'a> {
 impl<'a> Network<'a> {
     /// Starts a coordinator.
     pub(super) fn found(stage: &'a mut Stage, binary: &'a Path) -> Outcome<Self> {
+        Self::found_with(stage, binary, &[])
+    }
+
+    /// Starts a coordinator with more options.
+    pub(super) fn found_with(stage: &'a mut Stage, binary: &'a Path, options: &[&str]) -> Outcome<Self> {
         let mut network = Self { stage, binary };
-        network.start(Side::Neither, "coordinator", &["coordinator", "--json"])?;
+        let args = [&["coordinator", "--json"], options].concat();
+        network.start(Side::Neither, "coordinator", &args)?;
         Ok(network)
     }
 
     /// Starts the peer `name` with a ticket of its own.
     pub(super) fn join(&mut self, name: &str, side: Side, up_rate: Option<&str>) -> Outcome {
+        let rate_arg = up_rate.map(|rate| format!("--up-rate={rate}"));
+        self.join_with(name, side, &Vec::from_iter(rate_arg.as_deref()))
+    }
+
+    /// The same with other options.
+    pub(super) fn join_with(&mut self, name: &str, side: Side, options: &[&str]) -> Outcome {
         let mut invite = self.skep("coordinator", &["invite"])?;
         let ticket = self.stage.run("invite", &mut invite)?;
         let file = self.stage.path(format!("{name}.ticket"));
         fs::write(&file, ticket)?;
         let (name_arg, ticket_arg) = (format!("--name={name}"), format!("--join=@{}", file.display()));
-        let rate_arg = up_rate.map(|rate| format!("--up-rate={rate}"));
-        let mut args = vec!["up", "--json", &name_arg, &ticket_arg];
-        args.extend(rate_arg.as_deref());
+        let args = [&["up", "--json", &name_arg, &ticket_arg], options].concat();
         self.start(side, name, &args)
+    }
+
+    /// Starts a peer again that was killed.
+    pub(super) fn resume(&mut self, name: &str, side: Side) -> Outcome {
+        self.start(side, name, &["up", "--json"])
+    }
+
+    /// Kills a peer, as a power cut would.
+    pub(super) fn kill(&mut self, name: &str) {
+        self.stage.kill(&format!("{name}-up"));
+    }
+
+    /// The largest resident set of a peer so far.
+    pub(super) fn peak_rss_kib(&self, name: &str) -> Outcome<u64> {
+        self.stage.peak_rss_kib_of(&format!("{name}-up"))
     }
 
     /// The peer `name` publishes what lies at `path`. Returns the content's id.
@@ -126,8 +151,13 @@ impl<'a> Network<'a> {
 
     /// What the `get` said whose log is `log`.
     pub(super) fn got(&self, log: &str) -> Outcome<Got> {
-        let done = event(&self.stage.printed(log)?, "done").ok_or("get printed no `done` event")?;
-        Got::parse(&done)
+        Got::parse(&self.done(log)?)
+    }
+
+    /// The `done` event of the command whose log is `log`.
+    pub(super) fn done(&self, log: &str) -> Outcome<Value> {
+        let done = event(&self.stage.printed(log)?, "done");
+        done.ok_or_else(|| format!("{log} printed no `done` event").into())
     }
 
     /// The program as the peer or coordinator `name` calls it.

@@ -243,6 +243,21 @@ impl Stage {
             .sum()
     }
 
+    /// Kills a process that stays.
+    pub(super) fn kill(&mut self, name: &str) {
+        let found = self.processes.iter().position(|staying| staying.name == name);
+        if let Some(place) = found {
+            self.processes.remove(place).process.kill();
+        }
+    }
+
+    /// The largest resident set, so far, of a process that stays.
+    pub(super) fn peak_rss_kib_of(&self, name: &str) -> Outcome<u64> {
+        let found = self.processes.iter().find(|staying| staying.name == name);
+        let staying = found.ok_or_else(|| format!("there is no process {name}"))?;
+        Ok(ProcessTable::read()?.peak_rss_kib(staying.process.id()))
+    }
+
     /// The largest resident set, so far, of any process that stays.
     pub(super) fn staying_peak_rss_kib(&self) -> Outcome<u64> {
         self.peak_rss_kib(&[])

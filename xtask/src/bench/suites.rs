@@ -1,5 +1,6 @@
 //! What is asked of the tools, and which answers are promised: one file per question.
 
+mod backup;
 mod examples;
 mod limited;
 mod memory;
@@ -10,9 +11,9 @@ mod together;
 mod transfer;
 
 pub(super) use self::{
-    examples::index, examples::p2pbrs, examples::parts, limited::run as limited, memory::run as memory,
-    rough::run as rough, small::run as small, tables::run as tables, together::run as together,
-    transfer::run as transfer,
+    backup::run as backup, examples::index, examples::p2pbrs, examples::parts, limited::run as limited,
+    memory::run as memory, rough::run as rough, small::run as small, tables::run as tables,
+    together::run as together, transfer::run as transfer,
 };
 
 /// How Skep is called in the tables.
