@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use jiff::tz::TimeZone;
 use skep_wire::{PeerName, record::Role, ticket::Ticket};
 
 /// How a peer runs. Everything a returning peer does not say again comes from its home.
@@ -41,6 +42,8 @@ pub struct Config {
     pub workers: usize,
     /// Program and version, for the hello.
     pub agent: String,
+    /// By whose clocks scheduled backups are made.
+    pub zone: TimeZone,
 }
 
 impl Config {
@@ -65,6 +68,7 @@ impl Config {
             down_rate: None,
             workers: 2,
             agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
+            zone: TimeZone::UTC,
         }
     }
 }

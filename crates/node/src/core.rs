@@ -28,6 +28,7 @@ use crate::{
     limit::RateLimit,
     links::Links,
     outgoing::Outgoing,
+    schedule::Schedules,
     session::Session,
     shelf::Shelf,
     trust::Trust,
@@ -57,6 +58,7 @@ pub(crate) struct Core {
     /// Who is served next.
     pub(crate) uplink: Arc<Uplink>,
     pub(crate) backups: Backups,
+    pub(crate) schedules: Schedules,
     /// What holders may read before they have it.
     pub(crate) outgoing: Outgoing,
     pub(crate) served_bytes: AtomicU64,

@@ -26,6 +26,7 @@ mod outgoing;
 pub mod publish;
 mod restore;
 pub mod scanning;
+mod schedule;
 mod serve;
 pub mod session;
 mod shelf;

@@ -42,6 +42,7 @@ use crate::{
     publish::{self, ShareError, ToShare},
     restore,
     scanning::Scanning,
+    schedule::{self, Schedules},
     session::{self, Session, SessionError},
     shelf::Shelf,
     trust::Trust,
@@ -146,6 +147,7 @@ impl Node {
         core.spawn(links::accept(core.clone(), listener));
         core.spawn(folders::run(core.clone()));
         core.spawn(hold::run(core.clone()));
+        core.spawn(schedule::run(core.clone()));
         core.spawn(restore::reread(core.clone(), unsure));
         fetch::restore(&core);
         let node = Self { core };
@@ -399,6 +401,7 @@ impl Node {
             uptime_seconds: core.mono().saturating_sub(core.started).as_secs(),
             transfers: core.downloads.lines(),
             backups: None,
+            schedules: Vec::new(),
         }
     }
 
@@ -576,6 +579,7 @@ async fn assemble(
         outgoing: Outgoing::default(),
         buffers: Buffers::default(),
         backups: Backups::default(),
+        schedules: Schedules::default(),
         served_bytes: 0.into(),
         received_bytes: 0.into(),
         tasks: TaskTracker::new(),

@@ -7,6 +7,7 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use skep_node::api::types::Skipped;
 
@@ -124,22 +125,15 @@ pub(crate) fn left_out(out: &Output, skipped: &[Skipped]) {
     }
 }
 
-/// `2026-11-21 15:04`, UTC, of seconds since 1970 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// `2026-11-21 15:04` by this machine's clock, of seconds since 1970.
 pub(crate) fn date(unix_s: u64) -> String {
-    let (days, seconds) = (unix_s / 86_400 + 719_468, unix_s % 86_400);
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute) = (seconds / 3600, seconds / 60 % 60);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
+    date_in(unix_s, &TimeZone::system())
+}
+
+fn date_in(unix_s: u64, zone: &TimeZone) -> String {
+    let second = i64::try_from(unix_s).unwrap_or(i64::MAX);
+    let time = Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
+    zone.to_datetime(time).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 /// The same, if it ever was.
@@ -168,11 +162,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), "1970-01-01 00:00");
-        assert_eq!(date(951_782_399), "2000-02-28 23:59");
-        assert_eq!(date(951_782_400), "2000-02-29 00:00");
-        assert_eq!(date(1_798_761_600), "2027-01-01 00:00");
+    fn dates_are_those_of_the_calendar_and_the_zone() {
+        let utc = |unix_s| date_in(unix_s, &TimeZone::UTC);
+        assert_eq!(utc(951_782_399), "2000-02-28 23:59");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00");
+        let there = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        assert_eq!(date_in(1_782_864_000, &there), "2026-07-01 02:00");
+        assert_eq!(utc(u64::MAX), "9999-12-30 22:00");
     }
 
     #[test]

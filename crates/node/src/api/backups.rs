@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Node,
     backup::{self, BackupError, Meter},
+    schedule,
 };
 
 /// Parts of a file that wait to be sent.
@@ -137,8 +138,13 @@ pub(super) async fn whole_status(node: &Node) -> Status {
         tracing::info!("how the backups stand cannot be told: {error}");
         None
     });
+    let schedules = schedule::list(&node.core).await.unwrap_or_else(|error| {
+        tracing::warn!("{error}");
+        Vec::new()
+    });
     Status {
         backups,
+        schedules,
         ..node.status()
     }
 }

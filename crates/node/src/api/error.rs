@@ -17,6 +17,7 @@ use crate::{
     join::JoinError,
     node::{LeaveError, StartError},
     publish::ShareError,
+    schedule::ScheduleError,
     session::SessionError,
 };
 
@@ -292,5 +293,20 @@ impl From<BackupError> for ErrorBody {
             BackupError::Target { .. } => ("not_writable", "give another folder with --to"),
         };
         body(kind, message, hint)
+    }
+}
+
+impl From<ScheduleError> for ErrorBody {
+    fn from(error: ScheduleError) -> Self {
+        let message = error.to_string();
+        match error {
+            ScheduleError::Request(error) => error.into(),
+            ScheduleError::When(_) => body("usage", message, "see `skep schedule --help`"),
+            ScheduleError::TooMany => body("full", message, "remove one with `skep schedule --remove N`"),
+            ScheduleError::NoSuchSchedule(_) => {
+                body("not_found", message, "`skep schedule` shows which there are")
+            }
+            ScheduleError::Home(_) => body("home", message, "check the disk of the home"),
+        }
     }
 }

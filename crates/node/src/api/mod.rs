@@ -8,6 +8,7 @@ mod blobs;
 mod error;
 mod guard;
 mod metrics;
+mod schedules;
 mod transfers;
 pub mod types;
 
@@ -145,6 +146,7 @@ fn router(api: Api) -> Router {
         .route("/v1/unshare", post(unshare))
         .merge(transfers::routes())
         .merge(backups::routes())
+        .merge(schedules::routes())
         .route("/v1/blobs/{*what}", get(blobs::read))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/messages", get(messages))

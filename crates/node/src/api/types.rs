@@ -301,6 +301,9 @@ pub struct Status {
     /// How this peer's backups stand, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backups: Option<BackupStatus>,
+    /// Backups that it makes by itself.
+    #[serde(default)]
+    pub schedules: Vec<ScheduleLine>,
 }
 
 /// How the backups of this peer's owner stand.
@@ -318,6 +321,60 @@ pub struct BackupStatus {
     pub last_drill: Option<u64>,
     /// All snapshots, oldest first.
     pub snapshots: Vec<SnapshotStatus>,
+}
+
+/// A backup that is made again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleLine {
+    /// By which it is removed.
+    pub number: u64,
+    /// Its times, as in [`ScheduleRequest`].
+    pub when: String,
+    /// What is backed up, and how.
+    #[serde(flatten)]
+    pub request: BackupRequest,
+    /// When it is due: seconds since 1970.
+    pub next: u64,
+    /// It is due, and waits for the coordinator or for another backup.
+    pub waiting: bool,
+    /// It is being made now.
+    pub running: bool,
+    /// What came of the last run.
+    pub last: Option<ScheduleResult>,
+}
+
+/// What came of a scheduled backup.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleResult {
+    /// When it ended: seconds since 1970.
+    pub at: u64,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+    /// The snapshot that was made.
+    pub snapshot: Option<String>,
+    /// Files in it.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How much was left out or not read at rest.
+    pub skipped: usize,
+}
+
+/// `POST /v1/schedules`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleRequest {
+    /// `hourly`, `daily HH:MM`, `weekly DAY HH:MM`, `every N minutes` or `every N hours`.
+    pub when: String,
+    /// What to back up, and how.
+    #[serde(flatten)]
+    pub request: BackupRequest,
+}
+
+/// `POST /v1/schedules/remove`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleRemoval {
+    /// Of the schedule.
+    pub number: u64,
 }
 
 /// How a snapshot stands.

@@ -134,6 +134,16 @@ pub(super) async fn back_up(
     commit.finish(made, sent).await
 }
 
+/// Whether a backup of that could be begun.
+///
+/// # Errors
+/// What is wrong with the request.
+pub(crate) async fn validate(core: &Arc<Core>, request: &BackupRequest) -> Result<(), BackupError> {
+    parse_scheme(&request.redundancy)?;
+    scan::parse_globs(&request.exclude)?;
+    canonical(core, request.paths.clone()).await.map(drop)
+}
+
 fn parse_scheme(text: &str) -> Result<Option<Scheme>, BackupError> {
     match text {
         "" | "auto" => Ok(None),

@@ -29,6 +29,7 @@ mod tests;
 pub use error::BackupError;
 pub(crate) use {
     door::{Backups, back_up, cat, check, diff, forget, list, look, phrase, recover, restore},
+    making::validate,
     meter::Meter,
     standing::status,
 };

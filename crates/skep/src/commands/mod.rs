@@ -24,6 +24,7 @@ mod man;
 mod peers;
 mod phrase;
 mod restore;
+mod schedule;
 mod search;
 mod share;
 mod snapshots;
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Diff(look::DiffArgs),
     Check(check::Args),
     Forget(forget::Args),
+    Schedule(schedule::Args),
     RecoveryPhrase(phrase::ShowArgs),
     Recover(phrase::RecoverArgs),
     Downloads(downloads::Args),
@@ -93,6 +95,7 @@ pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<E
         Command::LsSnapshot(args) => look::list(args, globals, out),
         Command::Diff(args) => look::diff(args, globals, out),
         Command::Forget(args) => forget::run(&args, globals, out),
+        Command::Schedule(args) => schedule::run(args, globals, out),
         Command::Check(args) => check::run(&args, globals, out),
         Command::RecoveryPhrase(args) => phrase::show(&args, globals, out),
         Command::Recover(args) => phrase::recover(&args, globals, out),

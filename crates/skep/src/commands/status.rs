@@ -2,6 +2,7 @@
 
 use skep_node::api::types::{BackupStatus, SnapshotState, SnapshotStatus, Status};
 
+use super::schedule;
 use crate::{
     client::Client, exit::Exit, failure::Failure, globals::Globals, output, output::Output, runtime,
 };
@@ -22,6 +23,9 @@ pub(crate) fn run(_args: &Args, globals: &Globals, out: &Output) -> Result<Exit,
     out.event("status", &status, text(&status));
     if let Some(backups) = status.backups.as_ref().filter(|_| !out.json) {
         show_backups(backups, out);
+    }
+    if !status.schedules.is_empty() && !out.json {
+        schedule::show(&status.schedules, out);
     }
     Ok(Exit::Done)
 }

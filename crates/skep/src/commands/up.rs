@@ -138,6 +138,7 @@ fn config(args: Args, home: PathBuf) -> Result<Config, Failure> {
     config.owner_quota_bytes = args.owner_quota;
     config.grace = args.grace;
     config.site = args.site;
+    config.zone = jiff::tz::TimeZone::system();
     config.watch = args
         .shares
         .iter()

@@ -90,3 +90,56 @@ fn a_single_copy_is_at_risk_and_without_it_the_snapshot_is_lost() {
     assert_eq!(lost["last_good"], Value::Null);
     assert_eq!(lost["snapshots"][0]["restorable"], false);
 }
+
+#[test]
+fn scheduled_backups_are_made_listed_and_removed_and_survive_a_restart() {
+    let network = Network::start();
+    let storage = network.peer_with("storage", &["--role", "storage"]);
+    let mut owner = network.peer_with("owner", &["--role", "owner"]);
+    let folder = files(&owner);
+    fs::write(folder.join("x.tmp"), "not this").unwrap();
+    let refused =
+        |words: &[&str], code, kind| owner.run(&[&["schedule"], words].concat()).refused(code, kind);
+    refused(&["sometimes", text(&folder)], 1, "usage");
+    refused(&["daily 02:00", "/no/such/path"], 1, "usage");
+    refused(
+        &["daily 02:00", text(&folder), "--redundancy", "much"],
+        1,
+        "usage",
+    );
+    refused(&["--remove", "7"], 1, "not_found");
+    let words = ["schedule", "daily 2:00", text(&folder), "--exclude", "*.tmp"];
+    let made = owner.ask(&words);
+    assert_eq!(
+        (&made["number"], &made["when"]),
+        (&1.into(), &"daily 02:00".into())
+    );
+    assert_eq!(made["last"], Value::Null);
+    assert!(owner.run(&["snapshots"]).refused(1, "no_backups")["message"].is_string());
+
+    // The machine is off when it is due, five times.
+    owner.kill();
+    let book = owner.home.join("schedules");
+    let mut kept: Value = serde_json::from_slice(&fs::read(&book).unwrap()).unwrap();
+    let since = kept["schedules"][0]["since"].as_u64().unwrap();
+    kept["schedules"][0]["since"] = (since - 5 * 24 * 3600).into();
+    fs::write(&book, serde_json::to_vec(&kept).unwrap()).unwrap();
+    owner.restart();
+    let line = eventually("what was missed is made up for", || {
+        let line = owner.run(&["schedule"]).rows().remove(0);
+        (!line["last"].is_null()).then_some(line)
+    });
+    assert_eq!(line["last"]["error"], Value::Null, "{line}");
+    assert_eq!(
+        (&line["last"]["files"], &line["waiting"]),
+        (&2.into(), &false.into())
+    );
+    let snapshots = owner.run(&["snapshots"]).rows();
+    assert_eq!(snapshots.len(), 1, "once, and not five times");
+    assert_eq!(snapshots[0]["id"], line["last"]["snapshot"]);
+    assert_eq!(owner.ask(&["status"])["schedules"][0], line);
+
+    owner.ask(&["schedule", "--remove", "1"]);
+    assert_eq!(owner.run(&["schedule"]).rows(), [Value::Null; 0]);
+    drop(storage);
+}
