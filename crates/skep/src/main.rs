@@ -15,6 +15,7 @@ mod parse;
 mod progress;
 mod runtime;
 mod verbose;
+mod words;
 
 use std::process::ExitCode;
 

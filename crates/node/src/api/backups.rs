@@ -17,7 +17,7 @@ use super::{
     Api, stream,
     types::{
         BackupRequest, CheckRequest, DiffRequest, ErrorBody, ForgetRequest, LookRequest, PhraseBody,
-        Progress, RestoreRequest, Status,
+        Progress, RestoreRequest, RevokeRequest, Status,
     },
 };
 use crate::{
@@ -41,6 +41,8 @@ pub(super) fn routes() -> Router<Api> {
         .route("/v1/snapshots/{snapshot}/{*path}", get(file))
         .route("/v1/recovery-phrase", post(phrase))
         .route("/v1/recover", post(recover))
+        .route("/v1/devices", get(devices))
+        .route("/v1/devices/revoke", post(revoke))
 }
 
 async fn back_up(State(api): State<Api>, Json(request): Json<BackupRequest>) -> Response {
@@ -158,4 +160,12 @@ async fn phrase(State(api): State<Api>) -> Result<Response, ErrorBody> {
 
 async fn recover(State(api): State<Api>, Json(words): Json<PhraseBody>) -> Result<Response, ErrorBody> {
     Ok(Json(backup::recover(&api.node.core, &words.phrase).await?).into_response())
+}
+
+async fn devices(State(api): State<Api>) -> Result<Response, ErrorBody> {
+    Ok(Json(backup::devices(&api.node.core).await?).into_response())
+}
+
+async fn revoke(State(api): State<Api>, Json(request): Json<RevokeRequest>) -> Result<Response, ErrorBody> {
+    Ok(Json(backup::revoke(&api.node.core, request).await?).into_response())
 }

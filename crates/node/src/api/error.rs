@@ -278,6 +278,15 @@ impl From<BackupError> for ErrorBody {
                 "unknown_owner",
                 "check the words, and that the storage peers are online in this network",
             ),
+            BackupError::WrongPhrase => (
+                "wrong_phrase",
+                "check the words, and that this peer is the one that you mean (--home)",
+            ),
+            BackupError::NoDevice(..) => ("not_found", "say the name, or the beginning of the key"),
+            BackupError::AmbiguousDevice(_) => {
+                ("ambiguous", "say the beginning of its key: `skep peers` shows it")
+            }
+            BackupError::OwnDevice => ("usage", "revoke it from another device of the owner"),
             BackupError::OtherOwner => ("other_owner", "recover on a peer with a home of its own (--home)"),
             BackupError::Roster(_) => ("not_allowed", "revoke a device that is not used any more"),
             BackupError::NoSnapshot(_) | BackupError::Ambiguous(_) => {

@@ -548,6 +548,39 @@ pub struct RecoverDone {
     pub snapshots: usize,
 }
 
+/// A device of this peer's owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceLine {
+    /// Its name in the network; empty if nobody knows it.
+    pub name: String,
+    /// Its key.
+    pub id: String,
+    /// It is this one.
+    pub own: bool,
+}
+
+/// `POST /v1/devices/revoke`
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokeRequest {
+    /// Name of the device, or the beginning of its key.
+    pub name: String,
+    /// The 24 words.
+    pub phrase: String,
+}
+
+/// The end of a revocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokeDone {
+    /// Name of the device.
+    pub name: String,
+    /// Its key.
+    pub id: String,
+    /// The epoch that begins: what is stored from now on is sealed under its key.
+    pub epoch: u32,
+    /// How many devices are left.
+    pub devices: usize,
+}
+
 /// `POST /v1/check`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRequest {

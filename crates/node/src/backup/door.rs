@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use skep_vault::Phrase;
 use skep_wire::backup::Rights;
 use skep_world::raw::Folder;
-use tokio::sync::mpsc;
+use tokio::sync::{MutexGuard, mpsc};
 
 use super::{
     checking,
@@ -35,13 +35,20 @@ pub(crate) struct Backups {
     pub(super) found: needs::Found,
 }
 
+impl Backups {
+    /// Nobody else writes until the result is dropped.
+    pub(super) fn alone(&self) -> Result<MutexGuard<'_, ()>, BackupError> {
+        self.busy.try_lock().map_err(|_| BackupError::Busy)
+    }
+}
+
 /// Makes a snapshot.
 pub(crate) async fn back_up(
     core: &Arc<Core>,
     request: BackupRequest,
     meter: Arc<Meter>,
 ) -> Result<BackupDone, BackupError> {
-    let _alone = core.backups.busy.try_lock().map_err(|_| BackupError::Busy)?;
+    let _alone = core.backups.alone()?;
     making::back_up(core, request, meter).await
 }
 
@@ -62,7 +69,7 @@ pub(crate) async fn phrase(core: &Arc<Core>) -> Result<Phrase, BackupError> {
 
 /// Makes this peer a device of who has the phrase.
 pub(crate) async fn recover(core: &Arc<Core>, words: &str) -> Result<RecoverDone, BackupError> {
-    let _alone = core.backups.busy.try_lock().map_err(|_| BackupError::Busy)?;
+    let _alone = core.backups.alone()?;
     let owned = sync::recover(core, &Phrase::parse(words)?).await?;
     Ok(RecoverDone {
         owner: owned.owner.to_string(),
@@ -146,7 +153,7 @@ pub(crate) async fn check(
 
 /// Lets snapshots go.
 pub(crate) async fn forget(core: &Arc<Core>, request: ForgetRequest) -> Result<ForgetDone, BackupError> {
-    let _alone = core.backups.busy.try_lock().map_err(|_| BackupError::Busy)?;
+    let _alone = core.backups.alone()?;
     let state = sync::state(core).await?;
     let mut owned = sync::load(core, &state).await?;
     sync::with_network(core, &state, &mut owned).await?;

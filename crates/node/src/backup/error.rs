@@ -67,6 +67,18 @@ pub enum BackupError {
     /// Nobody knows this owner.
     #[error("nobody in this network keeps backups of who has this phrase")]
     UnknownOwner,
+    /// The words are those of somebody else.
+    #[error("these are not the words of this peer's owner")]
+    WrongPhrase,
+    /// The owner has no such device.
+    #[error("the owner has no device {0}; there are: {1}")]
+    NoDevice(String, String),
+    /// Several are called so.
+    #[error("several devices of the owner are called {0}")]
+    AmbiguousDevice(String),
+    /// Whoever has lost this machine does not sit at it.
+    #[error("this is the device itself")]
+    OwnDevice,
     /// This peer has an owner, and snapshots.
     #[error("this peer backs up for another owner already")]
     OtherOwner,

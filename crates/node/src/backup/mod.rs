@@ -4,6 +4,7 @@
 //! and restoring block, on threads of their own; the simulation has no part of it.
 
 mod checking;
+mod devices;
 mod door;
 mod drills;
 mod error;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use error::BackupError;
 pub(crate) use {
+    devices::{list as devices, revoke},
     door::{Backups, back_up, cat, check, diff, forget, list, look, phrase, recover, restore},
     making::validate,
     meter::Meter,

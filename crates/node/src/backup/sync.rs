@@ -143,6 +143,11 @@ async fn tell<M: skep_wire::message::Message>(core: &Arc<Core>, message: &M) -> 
     }
 }
 
+/// Tells the coordinator a roster, which passes it on to the holders.
+pub(super) async fn tell_roster(core: &Arc<Core>, roster: Signed<Roster>) -> Result<(), BackupError> {
+    tell(core, &KeepRoster { roster }).await
+}
+
 /// Makes this peer a device of who has the phrase.
 pub(super) async fn recover(core: &Arc<Core>, phrase: &Phrase) -> Result<Owned, BackupError> {
     let state = state(core).await?;

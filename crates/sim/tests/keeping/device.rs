@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 use skep_net::{AskError, Inbox, Limits, Link};
 use skep_wire::{
     BlobId, OwnerId, PackId, PeerId, Signed, SigningKey,
-    backup::{self, Condemnation, Head, PackList, PackRecord, Rights, Roster, Scheme, encode_pack_list},
+    backup::{
+        self, Condemnation, Head, PackList, PackRecord, Retired, Rights, Roster, Scheme, encode_pack_list,
+    },
     message::{
         Attend, Done, Hello, Holder, Join, Joined, KeepHead, KeepRoster, Lane, Locate, Located, Message,
         NewPack, OwnerStands, OwnerState, Plan, Planned, ReadPackList, ReadShard, Reason, ShardName,
@@ -111,20 +113,19 @@ impl Device {
     }
 
     fn roster(&self) -> Signed<Roster> {
-        let device = backup::Device {
-            peer: self.key.peer_id(),
-            sealing: [0; 32],
-            rights: Rights::ALL,
-            keys: vec![],
-        };
-        let roster = Roster {
-            owner: owner(),
-            number: 1,
-            epoch: 1,
-            devices: vec![device],
-            retired: vec![],
-        };
-        Signed::new(&roster, &owner_key())
+        roster(1, &[self.id()], vec![])
+    }
+
+    pub(crate) fn id(&self) -> PeerId {
+        self.key.peer_id()
+    }
+
+    /// Tells the coordinator who speaks for the owner from now on.
+    pub(crate) async fn change_roster(&self, number: u64, devices: &[PeerId], retired: Vec<Retired>) {
+        let roster = roster(number, devices, retired);
+        let Done {} = self.ask(&KeepRoster { roster }).await.unwrap();
+        // The coordinator passes it on.
+        sleep(Duration::from_secs(1)).await;
     }
 
     async fn tell_roster(&mut self) {
@@ -171,13 +172,29 @@ impl Device {
         timeout(PATIENCE, planned).await.expect("a plan")
     }
 
-    /// Tells holders and coordinator a head that needs a pack.
-    pub(crate) async fn tell_head(&mut self, n: u8, holders: &[PeerId]) {
-        let list = encode_pack_list(vec![pack(self.key.peer_id(), n).1.pack]);
+    /// Offers a head that needs a pack to the coordinator and to a holder. Why each refused it.
+    pub(crate) async fn offer_head(
+        &mut self,
+        friend: &Self,
+        number: u64,
+        holder: &PeerId,
+    ) -> [Option<Reason>; 2] {
+        let (head, _) = self.head(1, number);
+        let link = self.borrow_link(friend, 1, holder).await;
+        let by_coordinator = reason(self.ask::<_, Done>(&KeepHead { head: head.clone() }).await);
+        [
+            by_coordinator,
+            reason(link.ask::<_, Done>(&KeepHead { head }).await),
+        ]
+    }
+
+    /// A head that needs a pack, and its list.
+    fn head(&self, n: u8, number: u64) -> (Signed<Head>, Vec<u8>) {
+        let list = encode_pack_list(vec![pack_id(n)]);
         let head = Head {
             owner: owner(),
-            device: self.key.peer_id(),
-            number: 1,
+            device: self.id(),
+            number,
             previous: [0; 32],
             roster: 1,
             made_unix_s: 0,
@@ -189,7 +206,12 @@ impl Device {
                 size: list.len() as u64,
             },
         };
-        let head = Signed::new(&head, &self.key);
+        (Signed::new(&head, &self.key), list)
+    }
+
+    /// Tells holders and coordinator a head that needs a pack.
+    pub(crate) async fn tell_head(&mut self, n: u8, holders: &[PeerId]) {
+        let (head, list) = self.head(n, 1);
         for holder in holders {
             self.links.remove(holder);
             let link = self.link_to(n, holder, Some(Bytes::from(list.clone()))).await;
@@ -392,6 +414,23 @@ fn reason<T>(outcome: Result<T, AskError>) -> Option<Reason> {
         Err(AskError::Refused { reason, .. }) => Some(reason),
         _ => None,
     }
+}
+
+fn roster(number: u64, devices: &[PeerId], retired: Vec<Retired>) -> Signed<Roster> {
+    let device = |peer: &PeerId| backup::Device {
+        peer: *peer,
+        sealing: [0; 32],
+        rights: Rights::ALL,
+        keys: vec![],
+    };
+    let roster = Roster {
+        owner: owner(),
+        number,
+        epoch: 1,
+        devices: devices.iter().map(device).collect(),
+        retired,
+    };
+    Signed::new(&roster, &owner_key())
 }
 
 fn owner_key() -> SigningKey {

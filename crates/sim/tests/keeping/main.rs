@@ -7,7 +7,10 @@ mod town;
 
 use std::time::Duration;
 
-use skep_wire::message::{Condemn, Done, Reason};
+use skep_wire::{
+    backup::Retired,
+    message::{Condemn, Done, Reason},
+};
 use skep_world::simulated::Crash;
 use tokio::time::sleep;
 
@@ -100,5 +103,55 @@ async fn a_condemned_pack_goes_after_its_grace_and_not_before() {
         assert!(device.read(2, holder).await.is_ok());
     }
     assert_eq!(device.locate(1).await, []);
+    town.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_device_is_refused_by_everybody_and_its_past_stays() {
+    let town = Town::with_keepers(3).await;
+    let mut device = Device::join(&town).await;
+    let holders = device.back_up(1).await;
+    let mut second = Device::stranger(&town).await;
+    device.change_roster(2, &[device.id(), second.id()], vec![]).await;
+    assert!(second.read(1, &holders[0]).await.is_ok());
+    assert_eq!(second.offer_head(&device, 1, &holders[0]).await, [None, None]);
+
+    let retired = Retired {
+        peer: second.id(),
+        last_head: 1,
+    };
+    device.change_roster(3, &[device.id()], vec![retired]).await;
+    let refused = second.offer_head(&device, 2, &holders[0]).await;
+    assert_eq!(refused, [Some(Reason::NotAllowed); 2]);
+    assert!(second.read_as_stranger(&device, 1, &holders[0]).await.is_some());
+    let stored = second.store_as_stranger(&device, &holders[0]).await;
+    assert_eq!(stored, Some(Reason::NotAllowed));
+    assert_eq!(
+        device.head_number().await,
+        1,
+        "what it had said before still counts"
+    );
+    assert!(device.read(1, &holders[0]).await.is_ok());
+    town.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_was_away_hears_of_a_revocation_before_it_serves_the_lost_device() {
+    let mut town = Town::with_keepers(3).await;
+    let mut device = Device::join(&town).await;
+    let holders = device.back_up(1).await;
+    let mut second = Device::stranger(&town).await;
+    device.change_roster(2, &[device.id(), second.id()], vec![]).await;
+    assert!(second.read(1, &holders[0]).await.is_ok());
+    town.crash(&holders[0], Crash::Kill);
+    let retired = Retired {
+        peer: second.id(),
+        last_head: 0,
+    };
+    device.change_roster(3, &[device.id()], vec![retired]).await;
+    town.start_keepers().await;
+    device.until_online(1, &holders[0]).await;
+    assert!(second.read_as_stranger(&device, 1, &holders[0]).await.is_some());
+    assert!(device.read(1, &holders[0]).await.is_ok());
     town.stop().await;
 }

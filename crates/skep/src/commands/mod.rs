@@ -24,6 +24,7 @@ mod man;
 mod peers;
 mod phrase;
 mod restore;
+mod revoke;
 mod schedule;
 mod search;
 mod share;

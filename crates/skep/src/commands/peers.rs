@@ -1,8 +1,8 @@
-//! `skep peers`: who is in the network; and the revocation of a lost device.
+//! `skep peers`: who is in the network. Revoking is [`super::revoke`]'s.
 
-use skep_coordinator::api::Revoke;
 use skep_node::api::types::PeerLine;
 
+use super::revoke;
 use crate::{
     client::Client, exit::Exit, failure::Failure, globals::Globals, output, output::Output, runtime,
 };
@@ -16,17 +16,13 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Action {
-    /// Shut a lost or stolen machine out; run it where the coordinator runs
-    Revoke {
-        /// Name of the peer
-        name: String,
-    },
+    Revoke(revoke::Args),
 }
 
 pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
     match args.action {
         None => list(globals, out),
-        Some(Action::Revoke { name }) => revoke(name, globals, out),
+        Some(Action::Revoke(args)) => revoke::run(args, globals, out),
     }
 }
 
@@ -45,13 +41,5 @@ fn list(globals: &Globals, out: &Output) -> Result<Exit, Failure> {
             peer.id.get(..8).unwrap_or_default().to_owned(),
         ]
     });
-    Ok(Exit::Done)
-}
-
-fn revoke(name: String, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
-    let client = Client::coordinator(&globals.coordinator_home()?);
-    let text = format!("{name} is revoked: nobody in the network talks to it any more.");
-    let done: serde_json::Value = runtime::block_on(client.post("/v1/revoke", &Revoke { name }))?;
-    out.event("done", &done, text);
     Ok(Exit::Done)
 }

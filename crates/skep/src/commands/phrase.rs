@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal};
 
 use skep_node::api::types::{PhraseBody, RecoverDone};
 
-use crate::{client::Client, exit::Exit, failure::Failure, globals::Globals, output::Output, runtime};
+use crate::{client::Client, exit::Exit, failure::Failure, globals::Globals, output::Output, runtime, words};
 
 /// Show the 24 words that open this owner's backups, whatever else is lost
 ///
@@ -21,9 +21,9 @@ pub(crate) struct ShowArgs {
 /// After that `skep snapshots` and `skep restore` work here as they did on the lost machine.
 #[derive(clap::Args)]
 pub(crate) struct RecoverArgs {
-    /// File with the words, or - to read them from standard input
+    /// File with the words, or - to read them from standard input [default: typed on the terminal, not shown]
     #[arg(long, value_name = "FILE|-")]
-    phrase_file: String,
+    phrase_file: Option<String>,
 }
 
 pub(crate) fn show(args: &ShowArgs, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
@@ -46,14 +46,7 @@ fn confirmed(out: &Output) -> Result<bool, Failure> {
 
 pub(crate) fn recover(args: &RecoverArgs, globals: &Globals, out: &Output) -> Result<Exit, Failure> {
     let client = Client::peer(&globals.peer_home()?);
-    let read = match args.phrase_file.as_str() {
-        "-" => std::io::read_to_string(std::io::stdin()),
-        file => std::fs::read_to_string(file),
-    };
-    let unreadable = |e| Failure::usage(format!("the words cannot be read: {e}"), "check --phrase-file");
-    let body = PhraseBody {
-        phrase: read.map_err(unreadable)?,
-    };
+    let body = words::read(args.phrase_file.as_deref())?;
     let done: RecoverDone = runtime::block_on(client.post("/v1/recover", &body))?;
     let text = format!(
         "This peer is a device of the owner now. Snapshots that can be restored: {}.",

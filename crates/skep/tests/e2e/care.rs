@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Network, Peer, eventually, text, write_random};
+use crate::support::{Network, Peer, Tree, eventually, text, write_random};
 
 /// A folder with something in it.
 fn files(peer: &Peer) -> PathBuf {
@@ -142,4 +142,65 @@ fn scheduled_backups_are_made_listed_and_removed_and_survive_a_restart() {
     owner.ask(&["schedule", "--remove", "1"]);
     assert_eq!(owner.run(&["schedule"]).rows(), [Value::Null; 0]);
     drop(storage);
+}
+
+#[test]
+fn a_lost_device_is_revoked_with_the_words_and_its_snapshots_stay() {
+    let network = Network::start();
+    let _storage = [
+        network.peer_with("storage-1", &["--role", "storage"]),
+        network.peer_with("storage-2", &["--role", "storage"]),
+    ];
+    let desk = network.peer_with("desk", &["--role", "owner"]);
+    let laptop = network.peer_with("laptop", &["--role", "owner"]);
+    desk.ask(&["backup", text(&files(&desk))]);
+    let words = desk.ask(&["recovery-phrase"])["phrase"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let file = desk.files.join("words");
+    fs::write(&file, &words).unwrap();
+    laptop.ask(&["recover", "--phrase-file", text(&file)]);
+    let of_laptop = files(&laptop);
+    write_random(&of_laptop.join("only-here"), 100_000, 5);
+    let lost = laptop.ask(&["backup", text(&of_laptop)]);
+
+    let wrong = desk.files.join("wrong");
+    fs::write(&wrong, "abandon ".repeat(23) + "art").unwrap();
+    let revoke = |words: &[&str]| desk.run(&[&["peers", "revoke"], words].concat());
+    revoke(&["laptop"]).refused(2, "usage");
+    revoke(&["laptop", "--phrase-file", text(&wrong)]).refused(1, "wrong_phrase");
+    revoke(&["tablet", "--phrase-file", text(&file)]).refused(1, "not_found");
+    revoke(&["desk", "--phrase-file", text(&file)]).refused(1, "usage");
+    laptop.ask(&["backup", text(&of_laptop)]);
+    let done = revoke(&["laptop", "--phrase-file", text(&file)]).done();
+    assert_eq!(
+        (&done["network"], &done["backups"]["epoch"]),
+        (&false.into(), &2.into())
+    );
+
+    // Whoever has it now reads and writes nothing more.
+    laptop
+        .run(&["backup", text(&of_laptop)])
+        .refused(1, "not_allowed");
+    laptop.run(&["snapshots"]).refused(1, "not_allowed");
+    laptop
+        .run(&["recover", "--phrase-file", text(&file)])
+        .refused(1, "not_allowed");
+    // What it had backed up is there, and the desk goes on.
+    let new = write_random(&desk.files.join("work/new"), 300_000, 6);
+    let after = desk.ask(&["backup", text(&desk.files.join("work"))]);
+    assert_eq!(after["new_bytes"], new.len());
+    assert_eq!(desk.run(&["snapshots"]).rows().len(), 4);
+    let target = desk.files.join("restored");
+    desk.ask(&[
+        "restore",
+        lost["snapshot"].as_str().unwrap(),
+        "--to",
+        text(&target),
+    ]);
+    let full = fs::canonicalize(&of_laptop).unwrap();
+    let copy = target.join(full.strip_prefix("/").unwrap());
+    assert_eq!(Tree::read(&copy), Tree::read(&of_laptop));
+    desk.ask(&["check", "--read-data"]);
 }
