@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::support::{Network, Outcome, Process, Signal, done_bytes, eventually, skep, text, write_random};
+use crate::support::{
+    Network, Outcome, PATIENCE, Process, Signal, done_bytes, eventually, skep, text, write_random,
+};
 
 const MIB: usize = 1 << 20;
 /// What the contract gives a process that is told to end.
@@ -242,12 +244,15 @@ fn the_demo_tells_its_story_and_leaves_nothing_behind() {
     fs::create_dir(&temporary).unwrap();
     let mut command = skep(&folder.path().join("home"), &["--json", "demo", text(&path)]);
     command.env("TMPDIR", &temporary);
-    let rows = Process::start(command).finish().rows();
+    let mut demo = Process::start(command);
+    demo.wait(PATIENCE * 4);
+    let rows = demo.finish().rows();
     assert_eq!(
         rows.len(),
-        6,
-        "one to five holders, and one that is killed: {rows:?}"
+        9,
+        "one to five holders, one that is killed; backed up, repaired, recovered: {rows:?}"
     );
+    assert_eq!(rows[8]["step"], "recovered");
     assert!(rows.iter().all(|row| row["verified"] == true), "{rows:?}");
     assert!(rows[2]["from"].as_object().unwrap().len() <= 3);
     assert!(

@@ -1,9 +1,10 @@
 //! `skep demo`: the whole story on this machine, with real processes.
 //!
-//! The story is told here; [`stage`] starts, asks and stops the processes, [`compare`] holds what
-//! came against what was shared.
+//! How sharing goes is told here, how backups go in [`recovery`]; [`stage`] starts, asks and stops the processes,
+//! [`compare`] holds what came against what was there.
 
 mod compare;
+mod recovery;
 mod stage;
 
 use std::{
@@ -27,12 +28,14 @@ const MADE_BYTES: u64 = 200 << 20;
 /// How fast the last download goes, so that there is a middle to kill a holder in.
 const SLOW: &str = "64MiB";
 
-/// Show on this machine what Skep does: a coordinator, five peers, downloads from one to five of them
+/// Show on this machine what Skep does: downloads from one to five peers, and a backup that outlives three machines
 ///
-/// Everything runs as separate processes in a temporary folder and is removed at the end.
+/// First a file is shared and spread over five peers, of which one is killed. Then a folder is backed up; two of the
+/// machines that keep it are lost, and others rebuild what they had; the owner's machine is lost, and a new one brings
+/// everything back with 24 words. Everything runs as separate processes in a temporary folder and is removed at the end.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File or folder to share [default: a random file of 200 MiB]
+    /// File or folder to share and to back up [default: a random file of 200 MiB, and a folder of 48 MiB]
     path: Option<PathBuf>,
     /// Keep everything running, and tell how to join
     #[arg(long)]
@@ -58,34 +61,42 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<Exit, Failure> {
             None => make_file(stage.folder())?,
         };
         out.note(format!("Everything is in {}.", stage.folder().display()));
-        let rows = tell(&mut stage, &shared, out).await?;
+        let mut holders = Vec::new();
+        let rows = tell(&mut stage, &mut holders, &shared, out).await?;
         out.rows(
             &rows,
             &["holders", "seconds", "MiB/s", "from", "verified", ""],
             cells,
         );
+        let named = args.path.is_some().then_some(&*shared);
+        let steps = recovery::tell(&stage, &mut holders, named, out).await?;
+        out.rows(&steps, &["", "seconds", ""], recovery::cells);
         if args.keep {
             keep(&mut stage, out).await?;
         }
         stage.close().await;
         let all_verified = rows.iter().all(|row| row.verified);
-        if all_verified {
+        if all_verified && steps.iter().all(|step| step.verified) {
             Ok(Exit::Done)
         } else {
             Err(Failure::new(
                 "not_verified",
-                "a download was not what was shared",
+                "what came was not what had been there",
                 "this is a bug: please report it",
             ))
         }
     })
 }
 
-/// The story.
-async fn tell(stage: &mut Stage, shared: &Path, out: &Output) -> Result<Vec<Row>, Failure> {
+/// The first half of the story. Leaves five `holders` that run.
+async fn tell(
+    stage: &mut Stage,
+    holders: &mut Vec<Peer>,
+    shared: &Path,
+    out: &Output,
+) -> Result<Vec<Row>, Failure> {
     stage.coordinator().await?;
     out.note("A coordinator runs, and five peers join it with tickets.");
-    let mut holders = Vec::new();
     for number in 1..=HOLDERS {
         holders.push(stage.peer(&format!("peer-{number}"), &[]).await?);
     }
@@ -105,7 +116,9 @@ async fn tell(stage: &mut Stage, shared: &Path, out: &Output) -> Result<Vec<Row>
         rows.push(measure(stage, shared, count, bytes).await?);
     }
     out.note("Now one of five holders is killed in the middle of a download.");
-    rows.push(kill_one(stage, shared, &mut holders, bytes).await?);
+    rows.push(kill_one(stage, shared, holders, bytes).await?);
+    holders.pop();
+    holders.push(stage.peer("peer-6", &[]).await?);
     Ok(rows)
 }
 

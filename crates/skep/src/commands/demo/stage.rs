@@ -54,7 +54,17 @@ impl Stage {
 
     pub(super) async fn coordinator(&mut self) -> Result<(), Failure> {
         let home = self.folder.path().join("coordinator");
-        self.coordinator = Some(start(&home, &["coordinator", "--listen", "127.0.0.1:0"]).await?);
+        // Whoever is away for seconds counts as lost, so that there is something to see.
+        let words = [
+            "coordinator",
+            "--listen",
+            "127.0.0.1:0",
+            "--heartbeat",
+            "1s",
+            "--repair-after",
+            "4s",
+        ];
+        self.coordinator = Some(start(&home, &words).await?);
         Ok(())
     }
 
