@@ -1,7 +1,8 @@
 //! `cargo xtask tidy`: the rules of the house that no compiler checks.
 //!
-//! The rules are pure functions ([`edges`], [`text`], [`links`]); this file only reads the checkout.
+//! The rules are pure functions ([`edges`], [`text`], [`links`], [`claims`]); this file only reads the checkout.
 
+mod claims;
 mod edges;
 mod links;
 mod text;
@@ -52,17 +53,27 @@ pub(crate) fn run(_: &Args) -> Outcome {
 fn complaints() -> Outcome<Vec<Complaint>> {
     let mut found = edges::check(&edges::packages(&metadata()?)?);
     let paths = paths()?;
-    for path in paths.iter().filter(|path| !path.starts_with(DATA)) {
-        let Ok(bytes) = fs::read(workspace::root().join(path)) else {
-            continue; // removed in the work tree, not yet in the index
-        };
-        // What is not text has no lines to judge.
-        if let Ok(text) = String::from_utf8(bytes) {
-            found.extend(text::check(path, &text));
-            found.extend(links::check(path, &text, &paths));
-        }
+    let texts = texts(&paths);
+    let sources = texts.iter().filter(|(path, _)| path.ends_with(".rs"));
+    let functions = sources.flat_map(|(_, text)| claims::functions(text)).collect();
+    for (path, text) in &texts {
+        found.extend(text::check(path, text));
+        found.extend(links::check(path, text, &paths));
+        found.extend(claims::check(path, text, &functions));
     }
     Ok(found)
+}
+
+/// All files that are text: what is not has no lines to judge.
+fn texts(paths: &BTreeSet<String>) -> Vec<(&str, String)> {
+    let judged = paths.iter().filter(|path| !path.starts_with(DATA));
+    let read = |path: &str| {
+        // One that cannot be read was removed in the work tree, and not yet in the index.
+        String::from_utf8(fs::read(workspace::root().join(path)).ok()?).ok()
+    };
+    judged
+        .filter_map(|path| Some((path.as_str(), read(path)?)))
+        .collect()
 }
 
 fn metadata() -> Outcome<serde_json::Value> {

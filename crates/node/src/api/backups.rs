@@ -40,6 +40,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/v1/snapshot/diff", post(diff))
         .route("/v1/snapshots/{snapshot}/{*path}", get(file))
         .route("/v1/recovery-phrase", post(phrase))
+        .route("/v1/recovery-phrase/remove", post(drop_phrase))
         .route("/v1/recover", post(recover))
         .route("/v1/devices", get(devices))
         .route("/v1/devices/revoke", post(revoke))
@@ -156,6 +157,11 @@ async fn phrase(State(api): State<Api>) -> Result<Response, ErrorBody> {
     let phrase = backup::phrase(&api.node.core).await?;
     let phrase = phrase.words().to_string();
     Ok(Json(PhraseBody { phrase }).into_response())
+}
+
+async fn drop_phrase(State(api): State<Api>, Json(words): Json<PhraseBody>) -> Result<Response, ErrorBody> {
+    backup::drop_phrase(&api.node.core, &words.phrase).await?;
+    Ok(Json(serde_json::json!({})).into_response())
 }
 
 async fn recover(State(api): State<Api>, Json(words): Json<PhraseBody>) -> Result<Response, ErrorBody> {

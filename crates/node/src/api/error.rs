@@ -272,7 +272,7 @@ impl From<BackupError> for ErrorBody {
             ),
             BackupError::NoPhrase => (
                 "no_phrase",
-                "it is shown on the device that made the first backup",
+                "it is kept on the device that made the first backup, until it is removed there",
             ),
             BackupError::UnknownOwner => (
                 "unknown_owner",

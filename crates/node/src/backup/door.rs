@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use skep_vault::Phrase;
+use skep_vault::{Owner, Phrase};
 use skep_wire::backup::Rights;
 use skep_world::raw::Folder;
 use tokio::sync::{MutexGuard, mpsc};
@@ -65,6 +65,17 @@ pub(crate) async fn phrase(core: &Arc<Core>) -> Result<Phrase, BackupError> {
     sync::load_or_found(core, &state).await?;
     let read = core.world.work.call(move || state.phrase()).await?;
     read.ok_or(BackupError::NoPhrase)
+}
+
+/// Keeps the words here no longer. Whoever wants that shows that they are kept elsewhere.
+pub(crate) async fn drop_phrase(core: &Arc<Core>, words: &str) -> Result<(), BackupError> {
+    let _alone = core.backups.alone()?;
+    let given = Owner::new(&Phrase::parse(words)?).id();
+    let (state, owned) = known_here(core).await?;
+    if given != owned.owner {
+        return Err(BackupError::WrongPhrase);
+    }
+    core.world.work.call(move || state.drop_phrase()).await
 }
 
 /// Makes this peer a device of who has the phrase.

@@ -30,7 +30,7 @@ mod tests;
 pub use error::BackupError;
 pub(crate) use {
     devices::{list as devices, revoke},
-    door::{Backups, back_up, cat, check, diff, forget, list, look, phrase, recover, restore},
+    door::{Backups, back_up, cat, check, diff, drop_phrase, forget, list, look, phrase, recover, restore},
     making::validate,
     meter::Meter,
     standing::status,

@@ -117,12 +117,17 @@ impl State {
         ))
     }
 
+    /// Does not keep the words any more. The roster has everything that a device needs.
+    pub(crate) fn drop_phrase(&self) -> Result<(), BackupError> {
+        match self.0.remove_file(&name(PHRASE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(self.0.sync(None)?),
+        }
+    }
+
     /// Takes the place of what was known of an owner: for a machine that recovers.
     pub(crate) fn become_device(&self, roster: &Signed<Roster>) -> Result<(), BackupError> {
-        match self.0.remove_file(&name(PHRASE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+        self.drop_phrase()?;
         self.keep_roster(roster)
     }
 

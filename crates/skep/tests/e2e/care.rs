@@ -1,6 +1,9 @@
 //! What people see of their backups, and how they look after them.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -203,4 +206,62 @@ fn a_lost_device_is_revoked_with_the_words_and_its_snapshots_stay() {
     let copy = target.join(full.strip_prefix("/").unwrap());
     assert_eq!(Tree::read(&copy), Tree::read(&of_laptop));
     desk.ask(&["check", "--read-data"]);
+}
+
+#[test]
+fn the_words_leave_the_machine_when_they_are_shown_to_be_elsewhere() {
+    let network = Network::start();
+    let _storage = network.peer_with("storage", &["--role", "storage"]);
+    let owner = network.peer_with("owner", &["--role", "owner"]);
+    owner.ask(&["backup", text(&files(&owner))]);
+    let words = owner.ask(&["recovery-phrase"])["phrase"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (right, wrong) = (owner.files.join("right"), owner.files.join("wrong"));
+    fs::write(&right, &words).unwrap();
+    fs::write(&wrong, "abandon ".repeat(23) + "art").unwrap();
+    let remove = |file| owner.run(&["recovery-phrase", "--remove", "--phrase-file", text(file)]);
+    remove(&wrong).refused(1, "wrong_phrase");
+    assert_eq!(owner.ask(&["recovery-phrase"])["phrase"], words.as_str());
+    remove(&right).done();
+    owner.run(&["recovery-phrase"]).refused(1, "no_phrase");
+    assert!(!contains(
+        &owner.home,
+        words.split(' ').take(3).collect::<Vec<_>>().join(" ").as_bytes()
+    ));
+    owner.ask(&["backup", text(&files(&owner))]);
+    owner.ask(&["restore", "latest", "--verify"]);
+}
+
+#[test]
+fn neither_names_nor_bytes_of_files_reach_a_holder_or_the_coordinator() {
+    let network = Network::start();
+    let storage = network.peer_with("storage", &["--role", "storage"]);
+    let owner = network.peer_with("owner", &["--role", "owner"]);
+    let folder = owner.files.join("a-telling-folder");
+    let bytes = write_random(&folder.join("a-telling-name"), 300_000, 3);
+    fs::write(folder.join("note"), "a telling sentence").unwrap();
+    owner.ask(&["backup", text(&folder)]);
+    assert!(
+        contains(&folder, b"a telling sentence"),
+        "the search finds what is there"
+    );
+    for home in [&storage.home, &network.folder().join("coordinator")] {
+        for secret in [&b"a-telling"[..], b"a telling sentence", &bytes[1000..1032]] {
+            assert!(!contains(home, secret), "{} has {secret:?}", home.display());
+        }
+    }
+}
+
+/// Whether a file beneath a folder, or its name, contains these bytes.
+fn contains(folder: &Path, bytes: &[u8]) -> bool {
+    let has = |all: &[u8]| all.windows(bytes.len()).any(|part| part == bytes);
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        let kind = path.symlink_metadata().unwrap().file_type();
+        let inside =
+            kind.is_dir() && contains(&path, bytes) || kind.is_file() && has(&fs::read(&path).unwrap());
+        inside || has(path.file_name().unwrap().as_encoded_bytes())
+    })
 }
