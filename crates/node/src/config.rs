@@ -3,7 +3,17 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
-use skep_wire::{PeerName, record::Role, ticket::Ticket};
+use skep_wire::{
+    PeerName,
+    record::{Grant, Role},
+    ticket::Ticket,
+};
+use skep_world::World;
+
+use crate::catalog::Membership;
+
+/// The most capacity that is offered unasked.
+const DEFAULT_CAPACITY_LIMIT: u64 = 100 << 30;
 
 /// How a peer runs. Everything a returning peer does not say again comes from its home.
 #[derive(Debug, Clone)]
@@ -70,5 +80,16 @@ impl Config {
             agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
             zone: TimeZone::UTC,
         }
+    }
+    /// What was said, what was offered last, or a tenth of what is free.
+    pub(crate) fn capacity(&self, world: &World, grant: &Grant, membership: &Membership) -> u64 {
+        if grant.role == Role::Owner {
+            return 0;
+        }
+        let tenth = || world.disk.free_bytes(&self.home).unwrap_or(0) / 10;
+        let known = Some(membership.capacity_bytes).filter(|&bytes| bytes > 0);
+        self.capacity_bytes
+            .or(known)
+            .unwrap_or_else(|| tenth().min(DEFAULT_CAPACITY_LIMIT))
     }
 }

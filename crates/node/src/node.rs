@@ -13,7 +13,7 @@ use skep_ledger::Redb;
 use skep_wire::{
     BlobId, ShareName, Signed,
     message::{Done, Leave, Query, Reason},
-    record::{Audience, Grant, Role},
+    record::{Audience, Grant},
 };
 use skep_world::{Listener, World};
 use thiserror::Error;
@@ -56,8 +56,6 @@ const CATALOG_CACHE_BYTES: usize = 4 << 20;
 const WELCOME_PATIENCE: Duration = Duration::from_secs(5);
 /// How long stopping may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
-/// The most capacity that is offered unasked.
-const DEFAULT_CAPACITY_LIMIT: u64 = 100 << 30;
 
 /// Why a peer did not start.
 #[derive(Debug, Error)]
@@ -534,7 +532,7 @@ async fn assemble(
     listen: SocketAddr,
 ) -> Result<Arc<Core>, StartError> {
     let OpenedHome { home, store, catalog } = opened;
-    let capacity_bytes = capacity(&world, &config, &grant, membership);
+    let capacity_bytes = config.capacity(&world, &grant, membership);
     let (home, hold) = Hold::open(&world, &config, home, capacity_bytes)
         .await
         .map_err(|source| StartError::Store {
@@ -586,17 +584,4 @@ async fn assemble(
         cancel: CancellationToken::new(),
         started,
     }))
-}
-
-/// What was said, what was offered last, or a tenth of what is free.
-fn capacity(world: &World, config: &Config, grant: &Grant, membership: &Membership) -> u64 {
-    if grant.role == Role::Owner {
-        return 0;
-    }
-    let tenth = || world.disk.free_bytes(&config.home).unwrap_or(0) / 10;
-    let known = Some(membership.capacity_bytes).filter(|&bytes| bytes > 0);
-    config
-        .capacity_bytes
-        .or(known)
-        .unwrap_or_else(|| tenth().min(DEFAULT_CAPACITY_LIMIT))
 }
