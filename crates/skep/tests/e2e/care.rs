@@ -172,6 +172,7 @@ fn a_lost_device_is_revoked_with_the_words_and_its_snapshots_stay() {
     fs::write(&wrong, "abandon ".repeat(23) + "art").unwrap();
     let revoke = |words: &[&str]| desk.run(&[&["peers", "revoke"], words].concat());
     revoke(&["laptop"]).refused(2, "usage");
+    revoke(&["tablet"]).refused(1, "not_found");
     revoke(&["laptop", "--phrase-file", text(&wrong)]).refused(1, "wrong_phrase");
     revoke(&["tablet", "--phrase-file", text(&file)]).refused(1, "not_found");
     revoke(&["desk", "--phrase-file", text(&file)]).refused(1, "usage");
