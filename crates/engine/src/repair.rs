@@ -297,6 +297,4 @@ impl Repair {
 }
 
 #[cfg(test)]
-mod durability;
-#[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! real coordinator and the real peers, checks throughout that they keep their promises, and gives
 //! the hash of all that happened: the same seed gives the same hash. For tests only.
 
+pub mod durability;
 mod inspector;
 mod item;
 mod play;

@@ -14,7 +14,11 @@ use std::{
 };
 
 use clap::Parser;
-use skep_sim::{Failure, Report, run, run_twice};
+use skep_sim::{
+    Failure, Report,
+    durability::{self, Setting},
+    run, run_twice,
+};
 use tracing_subscriber::{
     EnvFilter,
     fmt::{format::Writer, time::FormatTime},
@@ -37,6 +41,9 @@ struct Args {
     /// Run this seed alone, twice (once with --log), and tell its story
     #[arg(long, conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
+    /// Instead: how many packs 500 peers lose, beside what a formula says
+    #[arg(long, conflicts_with_all = ["seeds", "first", "seed"])]
+    durability: bool,
     /// With --seed: what to log, as RUST_LOG has it, e.g. `skep_node=debug`
     #[arg(long, requires = "seed")]
     log: Option<String>,
@@ -45,6 +52,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let failed = match args.seed {
+        None if args.durability => compare_losses(),
         Some(seed) => tell(seed, args.log.as_deref()),
         None => run_many(args.first..args.first + args.seeds),
     };
@@ -53,6 +61,22 @@ fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// Prints a table. Returns whether any row is off by more than a factor of two.
+fn compare_losses() -> bool {
+    let mut failed = false;
+    println!("{}", durability::HEAD);
+    for (scheme, packs) in [("2x", 200), ("3x", 800), ("4+2", 200)] {
+        let Ok(scheme) = scheme.parse() else { continue };
+        let setting = Setting::fast(scheme, packs, 120);
+        let settings = [setting, setting.with_sites(true), setting.with_sites(false)];
+        for outcome in settings.map(durability::compare) {
+            println!("{outcome}");
+            failed |= !(0.5..2.0).contains(&outcome.ratio());
+        }
+    }
+    failed
 }
 
 /// Runs one seed and prints all that is known of it. Returns whether it failed.
