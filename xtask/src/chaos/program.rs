@@ -66,6 +66,18 @@ impl Program {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Waits for its end, but not longer than `limit`. Returns whether it has ended.
+    pub(super) fn ends_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while !self.has_ended() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::sleep(LOOK);
+        }
+        true
+    }
+
     /// Waits for an event of that kind; an error if the process ends without it.
     pub(super) fn wait_event(&mut self, kind: &str) -> Outcome<Value> {
         within(kind, || {

@@ -1,6 +1,6 @@
 //! `strace` at work: on a process that runs already, or around one from its first instruction.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use rustix::process::Signal;
 
@@ -9,6 +9,10 @@ use super::{
     program::{Program, signal, within},
 };
 use crate::Outcome;
+
+/// So long it may take to let a process go. Where that process is about to die, `strace` 6.1 may wait for one of its
+/// threads for ever; when it is killed, the kernel lets go.
+const LETTING_GO: Duration = Duration::from_secs(3);
 
 /// What shall be done to the calls of a process.
 pub(super) struct Plan {
@@ -70,7 +74,9 @@ impl Tracer {
     /// Lets the process go, if it is still there.
     pub(super) fn stop(mut self) -> Outcome<Trace> {
         signal(self.strace.id(), Signal::TERM);
-        within("strace to let go", || Ok(self.strace.has_ended().then_some(())))?;
+        if !self.strace.ends_within(LETTING_GO) {
+            self.strace.kill();
+        }
         Ok(Trace(fs::read_to_string(&self.trace)?))
     }
 }
