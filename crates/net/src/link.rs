@@ -267,6 +267,12 @@ impl Link {
         self.shared().reason().is_some()
     }
 
+    /// How many of our requests are not answered yet: of several links to a peer, the one with the fewest is
+    /// the one that moves fastest now.
+    pub fn waiting(&self) -> usize {
+        self.shared().asked.count()
+    }
+
     /// Resolves when the link is closed and both of its tasks have ended.
     pub async fn closed(&self) -> CloseReason {
         self.shared().tasks.wait().await;

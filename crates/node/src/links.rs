@@ -39,7 +39,6 @@ pub(crate) struct Links {
 /// The connections to one peer.
 #[derive(Default)]
 struct Lines {
-    serial: u64,
     talk: Vec<Link>,
     bulk: Vec<Link>,
 }
@@ -118,7 +117,7 @@ impl Links {
         dials.join_all().await;
     }
 
-    /// The next of the bulk connections to `peer`: they take turns.
+    /// The bulk connection to `peer` that has the least to do.
     pub(crate) fn next_bulk(&self, peer: &PeerId) -> Option<Link> {
         self.open_one(peer, Lane::Bulk)
     }
@@ -168,16 +167,16 @@ impl Links {
         }
     }
 
-    /// The least used of those that are open takes turns with the others.
+    /// Of those that are open, the one with the fewest answers outstanding: a connection that has lost packets
+    /// is slow for a while, and the others need not wait for it. Equals take turns.
     fn open_one(&self, peer: &PeerId, lane: Lane) -> Option<Link> {
         let mut peers = self.peers();
-        let lines = peers.get_mut(peer)?;
-        lines.serial += 1;
-        let turn = lines.serial;
-        let all = lines.of(lane);
+        let all = peers.get_mut(peer)?.of(lane);
         all.retain(|link| !link.is_closed());
-        let at = usize::try_from(turn % (all.len().max(1) as u64)).expect("below a length");
-        all.get(at).cloned()
+        let least = (0..all.len()).min_by_key(|&at| all[at].waiting())?;
+        let link = all.remove(least);
+        all.push(link.clone());
+        Some(link)
     }
 
     /// Keeps a connection, if there is room for it.

@@ -48,7 +48,7 @@ impl Default for Config {
             budget_bytes: 24 << 20,
             min_depth: 2,
             far: FAR,
-            far_depth: 12,
+            far_depth: 8,
             max_depth: 16,
             slack: Duration::from_millis(10),
             min_stall: Duration::from_secs(2),

@@ -109,6 +109,11 @@ impl Asked {
         Some(id)
     }
 
+    /// How many requests are open.
+    pub(super) fn count(&self) -> usize {
+        self.lock().open.len()
+    }
+
     /// Opens a request for whose answer nobody waits, if there is a free place.
     pub(super) fn open_unwaited(&self) -> Option<u32> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;

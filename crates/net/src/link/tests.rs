@@ -121,6 +121,23 @@ impl Hand {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_not_answered_yet_is_counted() {
+    let (link, _inbox, mut hand) = Hand::opposite(Limits::of(Lane::Bulk), 0).await;
+    let serving = async {
+        let (first, _) = hand.expect::<Lookup>().await;
+        let (second, _) = hand.expect::<Lookup>().await;
+        assert_eq!(link.waiting(), 2);
+        let nobody = Holders { holders: vec![] };
+        hand.send(second | REPLY, &nobody).await;
+        hand.send(first | REPLY, &nobody).await;
+    };
+    let ask = || link.ask::<_, Holders>(&LOOKUP);
+    let (first, second, ()) = tokio::join!(ask(), ask(), serving);
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(link.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn both_sides_ask_tell_and_answer() {
     let ((a, mut a_inbox), (b, mut b_inbox)) = pair().await;
     let serving = async {

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use skep_wire::{
     BlobId, CHUNK_BYTES,
     chunk::{chunk_count, chunk_len, hash_chunk},
-    outline::{Outline, page_count},
+    outline::{Outline, PAGE_CHUNKS, page_count},
 };
 use skep_world::File;
 
@@ -192,12 +192,18 @@ pub(crate) fn hash_chunks<E>(
 where
     E: From<Stopped> + Send,
 {
-    let hashes = hashing.each(0..chunk_count(size), |index, buffer| {
+    let hash = |index, buffer: &mut Vec<u8>| {
         let len = chunk_len(size, index);
         buffer.resize(len as usize, 0);
         read(index * CHUNK_BYTES, buffer)?;
         (hashing.progress)(u64::from(len));
         Ok::<_, E>(hash_chunk(index, buffer))
-    })?;
+    };
+    let count = chunk_count(size);
+    let mut hashes = Vec::with_capacity(usize::try_from(count).expect("32 bytes for each are addressed"));
+    // Page by page: of the largest files the hashes alone are 32 MiB and more, so that they are held once.
+    for first in (0..count).step_by(PAGE_CHUNKS as usize) {
+        hashes.append(&mut hashing.each(first..count.min(first + PAGE_CHUNKS), &hash)?);
+    }
     Ok(Outline::new(size, hashes).expect("one hash for each of several chunks"))
 }
