@@ -202,8 +202,9 @@ where
     let count = chunk_count(size);
     let mut hashes = Vec::with_capacity(usize::try_from(count).expect("32 bytes for each are addressed"));
     // Page by page: of the largest files the hashes alone are 32 MiB and more, so that they are held once.
-    for first in (0..count).step_by(PAGE_CHUNKS as usize) {
-        hashes.append(&mut hashing.each(first..count.min(first + PAGE_CHUNKS), &hash)?);
+    for page in 0..page_count(size) {
+        let first = page * PAGE_CHUNKS;
+        hashes.append(&mut hashing.each(first..count.min(first + PAGE_CHUNKS), hash)?);
     }
     Ok(Outline::new(size, hashes).expect("one hash for each of several chunks"))
 }
