@@ -18,11 +18,11 @@ use super::{
 /// The most peers in a plan.
 pub(super) const LISTED: usize = 8;
 /// The least and the most bytes of a chunk, and what is tried first when nobody asks.
-const LEAST_CHUNK: u64 = 1024;
-const MOST_CHUNK: u64 = 1 << 20;
+pub(super) const LEAST_CHUNK: u64 = 1024;
+pub(super) const MOST_CHUNK: u64 = 1 << 20;
 const FIRST_CHUNK: u64 = 4096;
 /// The most chunks of a file.
-const CHUNKS: u64 = 65_536;
+pub(super) const CHUNKS: u64 = 65_536;
 /// The most chunks that one owner may have pending.
 const PENDING_CHUNKS: usize = 4 * 65_536;
 /// The most backups that one owner may have pending.

@@ -39,20 +39,34 @@ pub(super) fn value<T: Serialize>(it: &T) -> Vec<u8> {
     postcard::to_allocvec(it).expect("facts can be encoded")
 }
 
-/// Reads a fact; none if it makes no sense.
+/// Reads a fact; none if it makes no sense: somebody may have written into the ledger.
 pub(super) fn read(key: &[u8], value: &[u8]) -> Option<Fact> {
     let (kind, mut rest) = key.split_first()?;
     let fact = match *kind {
-        PEER => Fact::Peer(PeerNo(u32::from_be_bytes(take(&mut rest)?)), decode(value)?),
-        PLAN => Fact::Plan(BackupNo(u64::from_be_bytes(take(&mut rest)?)), decode(value)?),
+        PEER => Fact::Peer(peer_no(&mut rest)?, decode(value)?),
+        PLAN => {
+            let plan = decode::<Plan>(value).filter(Plan::is_sound)?;
+            Fact::Plan(backup_no(&mut rest)?, plan)
+        }
         HELD => {
-            let no = BackupNo(u64::from_be_bytes(take(&mut rest)?));
+            let no = backup_no(&mut rest)?;
             let chunk = u64::from_be_bytes(take(&mut rest)?);
-            Fact::Held(no, chunk, PeerNo(u32::from_be_bytes(take(&mut rest)?)))
+            Fact::Held(no, chunk, peer_no(&mut rest)?)
         }
         _ => return None,
     };
     rest.is_empty().then_some(fact)
+}
+
+/// The last number is never given: another one has to come after each.
+fn peer_no(rest: &mut &[u8]) -> Option<PeerNo> {
+    let no = u32::from_be_bytes(take(rest)?);
+    (no < u32::MAX).then_some(PeerNo(no))
+}
+
+fn backup_no(rest: &mut &[u8]) -> Option<BackupNo> {
+    let no = u64::from_be_bytes(take(rest)?);
+    (no < u64::MAX).then_some(BackupNo(no))
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
@@ -63,4 +77,34 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 
 fn decode<T: DeserializeOwned>(value: &[u8]) -> Option<T> {
     postcard::from_bytes(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(size: u64, chunk_bytes: u64) -> Plan {
+        Plan {
+            owner: PeerNo(1),
+            file: "f".parse().unwrap(),
+            size,
+            checksum: "0".parse().unwrap(),
+            chunk_bytes,
+            list: vec![PeerNo(2)],
+            replicas: 1,
+            rq: "1".to_owned(),
+            done: false,
+            complete: false,
+        }
+    }
+
+    #[test]
+    fn plans_that_nobody_made_here_are_no_facts() {
+        let is_fact = |plan: &Plan, no| read(&plan_key(BackupNo(no)), &value(plan)).is_some();
+        assert!(is_fact(&plan(10, 4096), 7));
+        assert!(!is_fact(&plan(10, 4096), u64::MAX));
+        for (size, chunk_bytes) in [(10, 0), (u64::MAX, 1024), (10, u64::MAX), (1 << 40, 4096)] {
+            assert!(!is_fact(&plan(size, chunk_bytes), 7), "{size} {chunk_bytes}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use skep_engine::directory::placement::{self, Cut};
 
 use super::{
     super::codec::{Checksum, FileName, Rq},
+    backup::{CHUNKS, LEAST_CHUNK, LISTED, MOST_CHUNK},
     peers::PeerNo,
 };
 
@@ -88,6 +89,13 @@ impl Backup {
 }
 
 impl Plan {
+    /// Whether this server may have made it.
+    pub(super) fn is_sound(&self) -> bool {
+        (LEAST_CHUNK..=MOST_CHUNK).contains(&self.chunk_bytes)
+            && self.cut().chunks() <= CHUNKS
+            && self.list.len() <= LISTED
+    }
+
     pub(super) fn cut(&self) -> Cut {
         Cut {
             size: self.size,
