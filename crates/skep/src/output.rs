@@ -49,6 +49,12 @@ impl Output {
         }
     }
 
+    /// What may be said, and that it may be said now.
+    pub(crate) fn prompt(&self, menu: &str) {
+        let between = if menu.is_empty() { "" } else { "\n" };
+        let _ = write!(anstream::stderr(), "{menu}{between}> ");
+    }
+
     /// One object of the result, with its `event`; for people, the text.
     pub(crate) fn event<T: Serialize>(&self, event: &str, value: &T, text: impl Display) {
         if !self.json {

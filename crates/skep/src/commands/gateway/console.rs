@@ -15,6 +15,8 @@ const LINE_BYTES: u64 = 64 << 10;
 pub(crate) enum Next {
     /// The next one may come.
     Command,
+    /// What comes next is the answer to a question.
+    Answer,
     /// The peer is to end.
     Quit,
 }
@@ -47,7 +49,11 @@ impl Console {
     ) -> Result<Exit, Failure> {
         let mut commands = match self.given {
             Some(given) => Commands::Given(given.into_iter()),
-            None => Commands::Read(lines(), self.menu),
+            None => Commands::Read {
+                lines: lines(),
+                menu: self.menu,
+                is_asked: false,
+            },
         };
         let (mut exit, mut any) = (Exit::Done, false);
         loop {
@@ -65,7 +71,8 @@ impl Console {
             };
             match next {
                 Ok(Next::Quit) => return Ok(exit),
-                Ok(Next::Command) => {}
+                Ok(Next::Command) => commands.answers(false),
+                Ok(Next::Answer) => commands.answers(true),
                 Err(failure) => exit = out.fail(&failure),
             }
         }
@@ -78,19 +85,35 @@ impl Console {
 
 enum Commands {
     Given(std::vec::IntoIter<Vec<String>>),
-    Read(mpsc::Receiver<String>, &'static str),
+    Read {
+        lines: mpsc::Receiver<String>,
+        menu: &'static str,
+        /// The next line is an answer.
+        is_asked: bool,
+    },
 }
 
 impl Commands {
+    /// Whether the next line is the answer to a question.
+    fn answers(&mut self, is_answer: bool) {
+        if let Self::Read { is_asked, .. } = self {
+            *is_asked = is_answer;
+        }
+    }
+
     /// The words of the next command; none when there are no more.
     async fn next(&mut self, out: &Output) -> Option<Result<Vec<String>, Failure>> {
-        let (lines, menu) = match self {
+        let (lines, menu, is_asked) = match self {
             Self::Given(given) => return given.next().map(Ok),
-            Self::Read(lines, menu) => (lines, menu),
+            Self::Read {
+                lines,
+                menu,
+                is_asked,
+            } => (lines, menu, is_asked),
         };
         loop {
             if io::stdin().is_terminal() && out.is_watched() {
-                out.note(&menu);
+                out.prompt(if *is_asked { "" } else { menu });
             }
             let words = console::words(&lines.recv().await?).map_err(not_understood);
             if !words.as_ref().is_ok_and(Vec::is_empty) {

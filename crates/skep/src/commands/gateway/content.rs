@@ -211,13 +211,11 @@ impl Person<'_> {
             ["O" | "o"] => self.list_index().await?,
             ["Q" | "q"] => return self.quit().await,
             [letter @ ("R" | "r" | "T" | "t")] => {
-                self.ask_name(letter, "Enter a valid content name, 9 characters or less:");
+                return Ok(self.ask_name(letter, "Enter a valid content name, 9 characters or less:"));
             }
             [letter @ ("D" | "d")] => {
-                self.ask_name(
-                    letter,
-                    "Enter the name of the content you would like to download:",
-                );
+                let question = "Enter the name of the content you would like to download:";
+                return Ok(self.ask_name(letter, question));
             }
             [letter @ ("R" | "r" | "T" | "t" | "D" | "d"), ref name @ ..] => {
                 return self.named(letter, &name.join(" ")).await;
@@ -227,11 +225,12 @@ impl Person<'_> {
         Ok(Next::Command)
     }
 
-    fn ask_name(&mut self, letter: &str, question: &str) {
+    fn ask_name(&mut self, letter: &str, question: &str) -> Next {
         self.letter = Some(letter.to_ascii_uppercase());
         if !self.out.json {
             self.out.line(question);
         }
+        Next::Answer
     }
 
     async fn named(&mut self, letter: &str, name: &str) -> Result<Next, Failure> {

@@ -30,7 +30,13 @@ use crate::{exit::Exit, failure::Failure, globals, globals::Globals, output::Out
 /// The name under which a gateway gives what is exposed; another one if that is taken.
 const PROVIDER: &str = "gateway";
 
-const MENU: &str = "peers | list | get PEER FILE | dir PATH | exit";
+const MENU: &str = "\
+Peers Menu:
+  peers, list    peers in the network, and the files that they share
+  get PEER FILE  a file of another peer
+  dir PATH       another shared directory
+  exit           leave";
+const COMMANDS: &str = "peers | list | get PEER FILE | dir PATH | exit";
 
 /// A tracker knows who shares which folder; peers come and go under their names
 #[derive(clap::Args)]
@@ -220,7 +226,7 @@ async fn command(client: &mut Client, words: &[String], out: &Output) -> Result<
             out.event("done", &done, format!("{path} is shared."));
         }
         ["exit"] => return Ok(Next::Quit),
-        _ => return Err(unknown(&words, MENU)),
+        _ => return Err(unknown(&words, COMMANDS)),
     }
     Ok(Next::Command)
 }

@@ -9,6 +9,7 @@ mod p2pbrs_faults;
 mod p2pbrs_mixed;
 mod program;
 mod supernova;
+mod terminal;
 
 use std::{
     path::{Path, PathBuf},
