@@ -12,6 +12,7 @@ mod commands;
 mod crashes;
 mod dialects;
 mod faults;
+mod hostile;
 mod many;
 mod sharing;
 mod strangers;
