@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 const PEERS: usize = 20_000;
 const HEARTBEATS: usize = 200_000;
-/// Requests under way: fewer than a socket's queue takes.
-const WINDOW: usize = 200;
+/// Requests under way: fewer than a socket's queue takes when its reader has to wait for a processor.
+const WINDOW: usize = 100;
 const FILE_MIB: u64 = 200;
 const STORAGE_PEERS: usize = 5;
 /// Peers of ours that run at the same time.
