@@ -36,6 +36,12 @@ pub struct Audit {
     pub nonce: [u8; 32],
 }
 
+/// After so many questions in a row, whatever they were about, that a holder answered with errors or not at all, it has
+/// failed.
+const MAX_SILENT: u32 = 12;
+/// After so many right answers since the last loss, whoever had failed is to be trusted again.
+const PROVEN: u32 = 50;
+
 /// What came of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -45,6 +51,8 @@ pub enum Answer {
     Wrong,
     /// An error, or nothing in time, though the holder was online.
     Missed,
+    /// Nothing, since the holder went away.
+    Gone,
 }
 
 /// What an answer means.
@@ -56,6 +64,8 @@ pub enum Verdict {
     ShardLost,
     /// Nor does anything else that the holder says it has.
     HolderFailed,
+    /// The holder has shown often that it has what it should.
+    HolderProven,
 }
 
 /// What is remembered of the answers of all holders.
@@ -71,6 +81,8 @@ struct Tally {
     lost: u32,
     /// Right answers since the last loss.
     passed: u32,
+    /// Questions in a row that brought nothing.
+    silent: u32,
 }
 
 impl Schedule {
@@ -123,20 +135,32 @@ impl Standing {
         match answer {
             Answer::Right => {
                 self.missed.remove(&key);
-                if let Some(tally) = self.holders.get_mut(&peer) {
-                    tally.passed = tally.passed.saturating_add(1);
+                let tally = self.holders.entry(peer).or_default();
+                (tally.passed, tally.silent) = (tally.passed.saturating_add(1), 0);
+                match tally.passed == PROVEN {
+                    true => Verdict::HolderProven,
+                    false => Verdict::Fine,
                 }
-                Verdict::Fine
             }
             Answer::Wrong => self.lost(key),
             Answer::Missed => {
-                let missed = self.missed.entry(key).or_default();
-                *missed += 1;
-                match *missed < MAX_MISSED {
-                    true => Verdict::Fine,
-                    false => self.lost(key),
+                let tally = self.holders.entry(peer).or_default();
+                tally.silent += 1;
+                match tally.silent < MAX_SILENT {
+                    true => self.missed(key),
+                    false => Verdict::HolderFailed,
                 }
             }
+            Answer::Gone => self.missed(key),
+        }
+    }
+
+    fn missed(&mut self, key: (PeerId, PackId)) -> Verdict {
+        let missed = self.missed.entry(key).or_default();
+        *missed += 1;
+        match *missed < MAX_MISSED {
+            true => Verdict::Fine,
+            false => self.lost(key),
         }
     }
 

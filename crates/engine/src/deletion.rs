@@ -20,6 +20,8 @@ use skep_wire::{
     bounded,
 };
 
+/// The most packs that are condemned before they are here.
+const MAX_ABSENT: usize = 1 << 16;
 /// The most cancelations that are remembered for condemnations that have not come yet.
 const MAX_PARDONS: usize = 1 << 16;
 
@@ -64,14 +66,18 @@ impl Docket {
         bounded::whole(bytes)
     }
 
-    /// Takes a condemnation, for the packs that are here. A replay is ignored.
+    /// Takes a condemnation, also for packs that are not here: one may be on its way, and nobody says it again. A replay
+    /// is ignored.
     pub fn condemn(&mut self, word: &Condemnation, grace: Duration, is_here: impl Fn(&PackId) -> bool) {
         let seen = self.seen.entry(word.device).or_default();
         if word.number <= *seen {
             return;
         }
         *seen = word.number;
-        for pack in word.packs.iter().filter(|pack| is_here(pack)) {
+        for pack in &word.packs {
+            if !is_here(pack) && self.sentences.len() >= MAX_ABSENT {
+                continue;
+            }
             let pardoned = self.pardons.get(&(word.device, *pack)).copied().unwrap_or(0);
             if word.number > pardoned {
                 self.sentence(*pack, word.device, word.number, grace);
@@ -166,7 +172,7 @@ impl Docket {
     /// Packs that may be deleted now.
     #[must_use]
     pub fn due(&self) -> Vec<PackId> {
-        if !self.knows_all_lists() {
+        if !self.unlisted().is_empty() {
             return Vec::new();
         }
         let is_due = |sentences: &BTreeMap<PeerId, Sentence>| {
@@ -196,11 +202,15 @@ impl Docket {
         self.lists.values().any(|(_, packs)| packs.contains(pack))
     }
 
-    fn knows_all_lists(&self) -> bool {
+    /// Devices whose head is known without its list: until that is told, nothing is due.
+    #[must_use]
+    pub fn unlisted(&self) -> Vec<PeerId> {
         let known = |device| self.lists.get(device).map(|(number, _)| *number);
-        self.heads
+        let unlisted = self
+            .heads
             .iter()
-            .all(|(device, number)| known(device) == Some(*number))
+            .filter(|(device, number)| known(device) != Some(**number));
+        unlisted.map(|(device, _)| *device).collect()
     }
 }
 

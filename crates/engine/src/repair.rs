@@ -77,6 +77,8 @@ struct Kept {
     scheme: Scheme,
     shard_bytes: u64,
     held: BTreeSet<(u8, PeerId)>,
+    /// Who wants to be rid of what it holds: that is read, and does not count.
+    leaving: BTreeSet<PeerId>,
     /// Its place in the queue.
     queued: Option<usize>,
 }
@@ -109,6 +111,7 @@ impl Repair {
             scheme,
             shard_bytes,
             held: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             queued: None,
         });
     }
@@ -153,8 +156,20 @@ impl Repair {
         if let Some(kept) = self.packs.get_mut(pack) {
             kept.held.remove(&(shard, *peer));
             if kept.held.iter().all(|(_, holder)| holder != peer) {
+                kept.leaving.remove(peer);
                 self.attendance.drop_pack(peer, pack);
             }
+        }
+        self.refresh(pack);
+    }
+
+    /// A peer wants to be rid of what it holds of a pack, or (`wants` is false) does not any more.
+    pub fn release(&mut self, pack: &PackId, peer: PeerId, wants: bool) {
+        if let Some(kept) = self.packs.get_mut(pack) {
+            match wants {
+                true => kept.leaving.insert(peer),
+                false => kept.leaving.remove(&peer),
+            };
         }
         self.refresh(pack);
     }
@@ -186,6 +201,7 @@ impl Repair {
         for pack in self.attendance.remove(peer) {
             if let Some(kept) = self.packs.get_mut(&pack) {
                 kept.held.retain(|(_, holder)| holder != peer);
+                kept.leaving.remove(peer);
             }
             self.refresh(&pack);
         }

@@ -18,6 +18,7 @@ mod hold;
 mod holdings;
 pub mod home;
 pub mod join;
+mod leaving;
 mod limit;
 mod links;
 mod listing;
@@ -36,4 +37,6 @@ mod watch;
 
 pub use backup::BackupError;
 pub use config::Config;
-pub use node::{LeaveError, Node, StartError};
+pub use hold::EvictError;
+pub use leaving::LeaveError;
+pub use node::{Node, StartError};

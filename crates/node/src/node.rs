@@ -12,7 +12,7 @@ use std::{
 use skep_ledger::Redb;
 use skep_wire::{
     BlobId, ShareName, Signed,
-    message::{Done, Leave, Query, Reason},
+    message::{Query, Reason},
     record::{Audience, Grant},
 };
 use skep_world::{Listener, World};
@@ -101,14 +101,6 @@ pub enum StartError {
     },
 }
 
-/// Why a peer could not leave.
-#[derive(Debug, Error)]
-pub enum LeaveError {
-    /// The coordinator did not hear of it.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-}
-
 /// A running peer.
 #[derive(Clone)]
 pub struct Node {
@@ -146,6 +138,7 @@ impl Node {
         core.spawn(folders::run(core.clone()));
         core.spawn(hold::run(core.clone()));
         core.spawn(schedule::run(core.clone()));
+        core.spawn(hold::scrub(core.clone()));
         core.spawn(restore::reread(core.clone(), unsure));
         fetch::restore(&core);
         let node = Self { core };
@@ -407,24 +400,6 @@ impl Node {
     #[must_use]
     pub fn downloads(&self) -> Vec<TransferLine> {
         self.core.downloads.lines()
-    }
-
-    /// Leaves the network for good: shares and holdings are withdrawn, the grant is given back.
-    /// With `force` also when the coordinator cannot be told.
-    ///
-    /// # Errors
-    /// [`LeaveError`]; then nothing has changed.
-    pub async fn leave(&self, force: bool) -> Result<(), LeaveError> {
-        let told = self.core.session.ask::<_, Done>(&Leave {}).await;
-        if let Err(error) = told
-            && !force
-        {
-            return Err(error.into());
-        }
-        if let Err(error) = self.core.catalog.commit(vec![Entry::Left]).await {
-            tracing::warn!("it could not be noted that the network was left: {error}");
-        }
-        Ok(())
     }
 
     /// Stops within a few seconds: nothing is lost that was acknowledged.

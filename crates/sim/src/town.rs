@@ -10,7 +10,7 @@ use std::{
 use skep_coordinator::{Coordinator, InviteOptions};
 use skep_node::{
     Config, LeaveError, Node, StartError,
-    api::types::{GetDone, GetRequest, ShareDone, ShareRequest},
+    api::types::{GetDone, GetRequest, LeaveRequest, ShareDone, ShareRequest},
     fetch::GetError,
     publish::ShareError,
     scanning::Scanning,
@@ -20,7 +20,7 @@ use skep_world::{
     Disk as _,
     simulated::{Crash, Machine, Universe},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     inspector::{Findings, Inspector},
@@ -202,7 +202,8 @@ impl Town {
     pub(crate) fn leave(&mut self, peer: PeerNumber) {
         let Some(node) = self.take(peer) else { return };
         self.begin(peer, async move {
-            let left = node.leave(false).await;
+            let tell = watch::Sender::default();
+            let left = node.leave(LeaveRequest::default(), &tell).await.map(drop);
             node.stop().await;
             News::Left(left)
         });

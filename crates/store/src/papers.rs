@@ -5,9 +5,10 @@
 //! | `roster` | the newest roster |
 //! | `DEVICE.head` | the newest head of a device |
 //! | `ID.list` | the list of packs of a head, named by its hash |
-//! | `docket` | what is condemned, and how much of its grace is left |
+//! | `docket` | BLAKE3 of the rest; what is condemned, and how much of its grace is left |
 //!
-//! Each is written whole and durable, or not at all. Whether a record counts is not known here.
+//! Each is written whole and durable, or not at all. Whether a record counts is not known here; lists are named and
+//! the docket is preceded by their hashes, so that what has rotten is nothing and not something else.
 
 use std::{collections::BTreeSet, io, sync::Arc};
 
@@ -84,7 +85,7 @@ impl Papers {
             owner,
             roster: roster.and_then(|bytes| Signed::decode(&bytes).ok()),
             heads,
-            docket: self.read(&owner, "docket", MAX_DOCKET)?,
+            docket: self.read(&owner, "docket", MAX_DOCKET)?.and_then(checked),
         })
     }
 
@@ -138,12 +139,26 @@ impl Papers {
         self.remove(owner, &format!("{device}.head"))
     }
 
+    /// Forgets everything that an owner said. The roster goes last: what a crash leaves is of somebody known.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn forget(&self, owner: &OwnerId) -> io::Result<()> {
+        let is_paper = |name: &&String| name.ends_with(".head") || name.ends_with(".list");
+        let names = self.names(owner)?;
+        let papers = names.iter().filter(is_paper).map(String::as_str);
+        papers
+            .chain(["docket", "roster"])
+            .try_for_each(|name| self.remove(owner, name))
+    }
+
     /// Keeps a docket.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn keep_docket(&self, owner: &OwnerId, docket: &[u8]) -> io::Result<()> {
-        self.write(owner, "docket", docket)
+        let sum = *blake3::hash(docket).as_bytes();
+        self.write(owner, "docket", &[&sum[..], docket].concat())
     }
 
     fn names(&self, owner: &OwnerId) -> io::Result<Vec<String>> {
@@ -176,6 +191,13 @@ impl Papers {
             _ => Ok(()),
         }
     }
+}
+
+/// What is behind a right checksum.
+fn checked(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let (sum, rest) = bytes.split_first_chunk::<32>()?;
+    let is_right = blake3::hash(rest).as_bytes() == sum;
+    is_right.then(|| bytes.split_off(32))
 }
 
 fn list_of(head: &Signed<Head>) -> Option<BlobId> {
@@ -216,6 +238,72 @@ mod tests {
             },
         };
         Signed::new(&head, &SigningKey::from_seed([1; 32]))
+    }
+
+    fn roster() -> Signed<Roster> {
+        let roster = Roster {
+            owner: OWNER,
+            number: 1,
+            epoch: 1,
+            devices: vec![],
+            retired: vec![],
+        };
+        Signed::new(&roster, &SigningKey::from_seed([7; 32]))
+    }
+
+    /// What a reader believes of the papers: what is signed, and what its hash vouches for.
+    fn believed(papers: &Papers, list: &BlobId) -> [Option<Vec<u8>>; 4] {
+        let loaded = papers.load().unwrap().pop();
+        let loaded = loaded.expect("the folder is there");
+        let owner = SigningKey::from_seed([7; 32]).public();
+        let device = SigningKey::from_seed([1; 32]).public();
+        let roster = loaded.roster.filter(|it| it.open(&owner).is_ok());
+        let head = loaded.heads.first().filter(|it| it.open(&device).is_ok());
+        [
+            roster.map(|it| it.encode()),
+            head.map(Signed::encode),
+            papers.list(&OWNER, list).unwrap(),
+            loaded.docket,
+        ]
+    }
+
+    #[test]
+    fn no_flipped_byte_is_believed() {
+        let at = tempfile::tempdir().unwrap();
+        let papers = Papers::new(real::Disk.dir(at.path()).unwrap());
+        let list = encode_pack_list((0..5).map(|n| PackId([n; 32])).collect());
+        let (head, folder) = (head(1, &list), at.path().join(OWNER.to_string()));
+        let id = list_of(&head).unwrap();
+        let write = || {
+            papers.keep_roster(&OWNER, &roster()).unwrap();
+            let named = Some((id, &list[..]));
+            papers.keep_head(&OWNER, &DEVICE, &head, named).unwrap();
+            papers.keep_docket(&OWNER, b"what is condemned").unwrap();
+        };
+        write();
+        let good = believed(&papers, &id);
+        assert!(good.iter().all(Option::is_some));
+        let files: Vec<_> = std::fs::read_dir(&folder).unwrap().collect();
+        assert_eq!(files.len(), 4);
+        for file in files {
+            let file = file.unwrap().path();
+            let bytes = std::fs::read(&file).unwrap();
+            for flip in 0..500 {
+                let mut bad = bytes.clone();
+                bad[flip % bytes.len()] ^= 1 << ((flip / bytes.len() + flip) % 8);
+                std::fs::write(&file, &bad).unwrap();
+                let now = believed(&papers, &id);
+                let changed = now.iter().zip(&good).filter(|(now, good)| now != good);
+                let changed: Vec<_> = changed.collect();
+                assert!(!changed.is_empty(), "{} {flip}", file.display());
+                assert!(
+                    changed.iter().all(|(now, _)| now.is_none()),
+                    "{} {flip}",
+                    file.display()
+                );
+                write();
+            }
+        }
     }
 
     #[test]

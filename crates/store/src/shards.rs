@@ -133,6 +133,12 @@ impl Shards {
         self.state().owners.values().map(|kept| kept.bytes).sum()
     }
 
+    /// Bytes that an owner uses.
+    #[must_use]
+    pub fn used_by(&self, owner: &OwnerId) -> u64 {
+        self.state().owners.get(owner).map_or(0, |kept| kept.bytes)
+    }
+
     /// Whose shards are kept.
     #[must_use]
     pub fn owners(&self) -> Vec<OwnerId> {
@@ -212,17 +218,18 @@ impl Shards {
             .read_exact_at(first, out)
     }
 
-    /// Hashes a shard.
+    /// Hashes a shard, and checks the signature of its record. Whether the owner lists the signer is not known here.
     ///
     /// # Errors
-    /// Of kind `InvalidData` when it is not what its record says; or when it cannot be read.
+    /// Of kind `InvalidData` when it is not what its record says, or nobody signed that; or when it cannot be read.
     pub fn verify(&self, owner: &OwnerId, name: &ShardName) -> io::Result<()> {
         let place = self.place(owner, name).ok_or(io::ErrorKind::NotFound)?;
         let file = self.dir.open(&path(owner, name), Open::Read)?;
-        let (_, record) = read_record(&*file, place.bytes)?;
-        let record = record.peek().map_err(|_| damaged())?;
+        let (_, signed) = read_record(&*file, place.bytes)?;
+        let claimed = signed.peek().map_err(|_| damaged())?;
+        let record = signed.open(&claimed.device.0).map_err(|_| damaged())?;
         let expected = record.shards.get(usize::from(name.shard)).ok_or_else(damaged)?;
-        if record.pack != name.pack || hash(&*file, place.size)? != *expected {
+        if record.owner != *owner || record.pack != name.pack || hash(&*file, place.size)? != *expected {
             return Err(damaged());
         }
         if let Some(place) = self.state().place_mut(owner, name) {

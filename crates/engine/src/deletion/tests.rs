@@ -65,14 +65,20 @@ fn the_grace_is_served_here() {
 }
 
 #[test]
-fn what_is_not_here_takes_no_memory() {
+fn what_is_not_here_yet_is_condemned_too_within_bounds() {
     let mut docket = Docket::default();
     docket.condemn(&condemnation(1, 5, &[1, 2]), WEEK, |id| *id == pack(2));
-    assert_eq!(docket.condemned(&pack(1)).count(), 0);
-    assert_eq!(
-        docket.condemned(&pack(2)).collect::<Vec<_>>(),
-        [(peer(1), 5, WEEK)]
-    );
+    for n in [1, 2] {
+        let sentences: Vec<_> = docket.condemned(&pack(n)).collect();
+        assert_eq!(sentences, [(peer(1), 5, WEEK)]);
+    }
+    let mut many = condemnation(1, 6, &[]);
+    let id = |n: usize| PackId(*blake3::hash(&n.to_be_bytes()).as_bytes());
+    many.packs = (0..MAX_ABSENT + 10).map(id).collect();
+    docket.condemn(&many, WEEK, |_| false);
+    assert_eq!(docket.sentences.len(), MAX_ABSENT);
+    docket.condemn(&condemnation(1, 7, &[9]), WEEK, |_| true);
+    assert_eq!(docket.condemned(&pack(9)).count(), 1, "what is here always is");
 }
 
 #[test]

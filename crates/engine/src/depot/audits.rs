@@ -7,11 +7,22 @@ use skep_wire::{
     outline, proof,
 };
 
-use super::{Depot, Pack};
+use super::{Depot, Fact, Pack};
 use crate::{
     audit::{Answer, Verdict},
     index::Change,
 };
+
+/// What a holder said to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// This.
+    Proof(ShardProof),
+    /// An error, or nothing in time, though it was there.
+    Nothing,
+    /// It went away before.
+    Gone,
+}
 
 /// A question to a holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,31 +66,56 @@ impl Depot {
             .collect()
     }
 
-    /// What came of a question; none if nothing did, though the holder was there.
+    /// What came of a question.
     pub(crate) fn audited(
         &mut self,
         now: Moment,
         question: &Question,
-        answer: Option<ShardProof>,
+        answer: Told,
         changes: &mut Vec<Change>,
     ) {
         let Some(pack) = self.packs.get_mut(&question.shard.pack) else {
             return;
         };
-        let answer = match answer.map(|proof| is_right(pack, question, proof)) {
-            None => Answer::Missed,
-            Some(true) => Answer::Right,
-            Some(false) => Answer::Wrong,
+        let answer = match answer {
+            Told::Nothing => Answer::Missed,
+            Told::Gone => Answer::Gone,
+            Told::Proof(proof) => match is_right(pack, question, proof) {
+                true => Answer::Right,
+                false => Answer::Wrong,
+            },
         };
         if answer == Answer::Right {
             pack.audited_unix_s = now.unix_s;
         }
         let verdict = self.standing.answered(question.peer, question.shard.pack, answer);
-        if verdict != Verdict::Fine {
+        if matches!(verdict, Verdict::ShardLost | Verdict::HolderFailed) {
             self.lost(question.peer, question.shard, changes);
         }
-        if verdict == Verdict::HolderFailed {
-            self.repair.failed(now.mono, question.peer);
+        match verdict {
+            Verdict::HolderFailed => self.distrust(now, question.peer, changes),
+            Verdict::HolderProven => self.trust(now, question.peer, changes),
+            Verdict::Fine | Verdict::ShardLost => {}
+        }
+    }
+
+    /// Whether a peer has failed its audits, and not passed many since.
+    pub(crate) fn is_distrusted(&self, peer: &PeerId) -> bool {
+        self.distrusted.contains(peer)
+    }
+
+    fn distrust(&mut self, now: Moment, peer: PeerId, changes: &mut Vec<Change>) {
+        self.repair.failed(now.mono, peer);
+        if self.distrusted.insert(peer) {
+            changes.push(Fact::Distrusted(peer).set());
+        }
+    }
+
+    /// A peer that has just answered counts again.
+    fn trust(&mut self, now: Moment, peer: PeerId, changes: &mut Vec<Change>) {
+        if self.distrusted.remove(&peer) {
+            changes.push(Fact::Distrusted(peer).removed());
+            self.repair.online(now.mono, peer);
         }
     }
 }

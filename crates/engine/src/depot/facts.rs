@@ -18,6 +18,7 @@ const HEAD: u8 = 17;
 const PACK: u8 = 18;
 const SHARD: u8 = 19;
 const WORD: u8 = 20;
+const DISTRUSTED: u8 = 21;
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +33,13 @@ pub(super) enum Fact {
     Shard(PackId, ShardAt),
     /// What an owner said about deletion, counted in the order in which it came.
     Word(OwnerId, u64, Word),
+    /// A peer failed audits.
+    Distrusted(PeerId),
 }
 
 /// Whether a fact with this key belongs here.
 pub(crate) fn is_fact(key: &[u8]) -> bool {
-    key.first().is_some_and(|tag| (ROSTER..=WORD).contains(tag))
+    key.first().is_some_and(|tag| (ROSTER..=DISTRUSTED).contains(tag))
 }
 
 impl Fact {
@@ -50,6 +53,7 @@ impl Fact {
             }
             Self::Pack(_, record) => [&[PACK], &record.peek().ok()?.pack.0[..]].concat(),
             Self::Shard(pack, at) => [&[SHARD], &pack.0[..], &[at.shard], &at.peer.0[..]].concat(),
+            Self::Distrusted(peer) => [&[DISTRUSTED], &peer.0[..]].concat(),
             Self::Word(owner, number, _) => [&[WORD], &owner.0[..], &number.to_be_bytes()[..]].concat(),
         })
     }
@@ -60,7 +64,7 @@ impl Fact {
             Self::Roster(roster) => value(roster),
             Self::Head(head) => value(head),
             Self::Pack(dying, record) => value(&(dying, record)),
-            Self::Shard(..) => value(&()),
+            Self::Shard(..) | Self::Distrusted(_) => value(&()),
             Self::Word(_, _, word) => value(word),
         };
         Change {
@@ -99,6 +103,10 @@ impl Fact {
                 let (owner, number) = ids.split_first_chunk()?;
                 let number = u64::from_be_bytes(number.try_into().ok()?);
                 Self::Word(OwnerId(*owner), number, read(body)?)
+            }
+            DISTRUSTED => {
+                read::<()>(body)?;
+                Self::Distrusted(PeerId(ids.try_into().ok()?))
             }
             _ => return None,
         };

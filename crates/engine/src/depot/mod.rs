@@ -7,6 +7,7 @@
 mod audits;
 mod facts;
 mod keepers;
+mod leases;
 mod owners;
 mod placing;
 mod queries;
@@ -26,11 +27,11 @@ use skep_wire::{
 
 pub(crate) use self::facts::is_fact;
 pub use self::{
-    audits::Question,
+    audits::{Question, Told},
     owners::Word,
     placing::{Placed, Rebuilding},
 };
-use self::{facts::Fact, keepers::Keepers, owners::Owner};
+use self::{facts::Fact, keepers::Keepers, leases::Leases, owners::Owner};
 use crate::{
     audit,
     index::{Change, Denial},
@@ -50,6 +51,8 @@ pub struct Settings {
     pub repair: repair::Settings,
     /// How long a holder has to confirm a shard that was planned for it.
     pub patience: Duration,
+    /// How long it has at most when a pack can be restored from those that have confirmed.
+    pub straggle: Duration,
     /// How often each pack is audited, in the mean.
     pub audit_every: Duration,
 }
@@ -68,6 +71,7 @@ impl Settings {
                 bytes_per_s: Some(128 << 20),
             },
             patience: Duration::from_secs(300),
+            straggle: Duration::from_secs(60),
             audit_every: Duration::from_secs(7 * 24 * 3600),
         }
     }
@@ -78,10 +82,14 @@ pub struct Depot {
     owners: BTreeMap<OwnerId, Owner>,
     packs: BTreeMap<PackId, Pack>,
     keepers: Keepers,
+    leases: Leases,
     plans: Plans,
     repair: Repair,
+    settings: Settings,
     schedule: audit::Schedule,
     standing: audit::Standing,
+    /// Who failed audits: nothing that it has counts, until it has passed many.
+    distrusted: BTreeSet<PeerId>,
 }
 
 /// A pack, and who has what of it.
@@ -91,6 +99,8 @@ struct Pack {
     shard_bytes: u64,
     record: Signed<PackRecord>,
     held: BTreeSet<ShardAt>,
+    /// Who was planned and did not confirm in time: others are asked before it is again.
+    late: BTreeSet<PeerId>,
     /// Some holder has deleted its shard, as the owner said: nothing of it is rebuilt any more.
     dying: bool,
     /// Whether repair looks after it: not while its owner still brings it to its holders.
@@ -107,10 +117,13 @@ impl Depot {
             owners: BTreeMap::new(),
             packs: BTreeMap::new(),
             keepers: Keepers::default(),
+            leases: Leases::default(),
             plans: Plans::new(settings.patience),
             repair: Repair::new(now.mono, settings.repair),
+            settings,
             schedule: audit::Schedule::new(seed, settings.audit_every),
             standing: audit::Standing::default(),
+            distrusted: BTreeSet::new(),
         }
     }
 
@@ -122,6 +135,7 @@ impl Depot {
             Fact::Pack(dying, record) => self.restore_pack(dying, record)?,
             Fact::Shard(pack, at) => self.restore_shard(pack, at),
             Fact::Word(owner, number, word) => self.restore_word(owner, number, word)?,
+            Fact::Distrusted(peer) => self.distrusted.insert(peer),
         })
     }
 
@@ -160,7 +174,10 @@ impl Depot {
 
     /// A peer is there.
     pub(crate) fn online(&mut self, now: Moment, peer: PeerId) {
-        self.repair.online(now.mono, peer);
+        match self.is_distrusted(&peer) {
+            true => self.repair.failed(now.mono, peer),
+            false => self.repair.online(now.mono, peer),
+        }
     }
 
     /// A peer went away.
@@ -175,7 +192,11 @@ impl Depot {
             self.lost(peer, name, changes);
         }
         self.keepers.close(&peer);
+        self.leases.forget(&peer);
         self.standing.forget(&peer);
+        if self.distrusted.remove(&peer) {
+            changes.push(Fact::Distrusted(peer).removed());
+        }
         self.repair.gone(now.mono, &peer);
     }
 
@@ -198,6 +219,7 @@ impl Depot {
     /// A peer keeps a shard, durably.
     pub(crate) fn held(
         &mut self,
+        now: Moment,
         peer: PeerId,
         held: HeldShard,
         changes: &mut Vec<Change>,
@@ -216,13 +238,27 @@ impl Depot {
             changes.push(Fact::Shard(pack, at).set());
             self.keepers.add(peer, name, (known.owner, known.shard_bytes));
         }
+        known.late.remove(&peer);
+        let is_whole = known.held.len() >= known.scheme.data();
         self.plans.confirmed((pack, shard), &peer);
         if self.plans.is_waiting(&pack) {
+            if is_whole {
+                self.plans.hurry(now.mono + self.settings.straggle, &pack);
+            }
             return Ok(());
         }
         self.settle(&pack);
-        self.repair.hold(pack, shard, peer);
+        self.note_in_repair(pack, at);
         Ok(())
+    }
+
+    /// Repair counts what a peer keeps, unless it wants to be rid of it.
+    fn note_in_repair(&mut self, pack: PackId, at: ShardAt) {
+        self.repair.hold(pack, at.shard, at.peer);
+        let owner = self.packs.get(&pack).map(|known| known.owner);
+        if owner.is_some_and(|owner| self.leases.cover(&at.peer, &owner)) {
+            self.repair.release(&pack, at.peer, true);
+        }
     }
 
     /// The pack of a record, which is noted if it is new and counts.
@@ -259,8 +295,8 @@ impl Depot {
             return;
         }
         self.repair.keep(*pack, known.scheme, known.shard_bytes);
-        for at in &known.held {
-            self.repair.hold(*pack, at.shard, at.peer);
+        for at in known.held.clone() {
+            self.note_in_repair(*pack, at);
         }
     }
 
@@ -327,6 +363,7 @@ impl Depot {
     pub(crate) fn next_wakeup(&self) -> Option<Duration> {
         let wakeups = [
             self.plans.next_wakeup(),
+            self.leases.next_wakeup(),
             self.repair.next_wakeup(),
             self.schedule.next_wakeup(),
         ];
@@ -342,6 +379,7 @@ impl Pack {
             shard_bytes: record.shard_bytes(),
             record: signed,
             held: BTreeSet::new(),
+            late: BTreeSet::new(),
             dying: false,
             settled: false,
             audited_unix_s: 0,

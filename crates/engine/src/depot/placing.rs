@@ -2,7 +2,7 @@
 
 use skep_wire::{
     Moment, OwnerId, PackId, PeerId, Signed,
-    backup::{PackRecord, Rights, Roster, Scheme},
+    backup::{PackRecord, Rights, Scheme},
     message::{NewPack, PackPlan, Plan, Reason, ShardFailed},
     record::Role,
 };
@@ -57,7 +57,7 @@ impl Depot {
         seed: u64,
     ) -> Result<Placed, Denial> {
         let owner = self.allowed(&plan.owner, device, Rights::WRITE)?;
-        let (never, earlier) = (never(&owner.roster), owner.scheme);
+        let (never, earlier) = (self.never(&plan.owner), owner.scheme);
         let storage = |candidate: &&Candidate| {
             candidate.role != Role::Owner && candidate.free_bytes > 0 && !never.contains(&candidate.peer)
         };
@@ -85,7 +85,7 @@ impl Depot {
         (never, seed): (&[PeerId], u64),
         candidates: &mut [Candidate],
     ) -> Result<PackPlan, Denial> {
-        let kept = self.kept_by(&new.pack, scheme)?;
+        let kept = self.kept_by(&new.pack, scheme, never)?;
         let holders: Vec<PeerId> = kept.iter().flatten().copied().collect();
         let shard_bytes = scheme.shard_bytes(new.size);
         let wish = Wish {
@@ -112,8 +112,13 @@ impl Depot {
         })
     }
 
-    /// Who has each shard of a pack already, each peer once.
-    fn kept_by(&self, pack: &PackId, scheme: Scheme) -> Result<Vec<Option<PeerId>>, Denial> {
+    /// Who has each shard of a pack already, each peer once, and none of those that are `never` asked.
+    fn kept_by(
+        &self,
+        pack: &PackId,
+        scheme: Scheme,
+        never: &[PeerId],
+    ) -> Result<Vec<Option<PeerId>>, Denial> {
         let mut kept = vec![None; scheme.shards()];
         let Some(known) = self.packs.get(pack) else {
             return Ok(kept);
@@ -122,7 +127,7 @@ impl Depot {
             return Err(bad("the pack is kept in another way"));
         }
         for at in &known.held {
-            let taken = kept.contains(&Some(at.peer));
+            let taken = kept.contains(&Some(at.peer)) || never.contains(&at.peer);
             if let Some(place @ None) = kept.get_mut(usize::from(at.shard))
                 && !taken
             {
@@ -143,7 +148,7 @@ impl Depot {
     ) -> Result<PeerId, Denial> {
         let owner = self.allowed(&failed.owner, device, Rights::WRITE)?;
         let not_planned = || bad("nothing is planned there");
-        let (never, scheme) = (never(&owner.roster), owner.scheme.ok_or_else(not_planned)?);
+        let (never, scheme) = (self.never(&failed.owner), owner.scheme.ok_or_else(not_planned)?);
         let slot = (failed.shard.pack, failed.shard.shard);
         match self.plans.failed(slot, &failed.holder) {
             Failed::Retry => return Ok(failed.holder),
@@ -159,15 +164,20 @@ impl Depot {
             holders: &holders,
             seed,
         };
-        let chosen = placement::choose(&wish, candidates).map_err(no_room)?;
-        let holder = chosen.first().copied().ok_or_else(not_planned)?;
+        let chosen = placement::choose(&wish, candidates);
+        // If there is nobody else, the plan still ends some time.
+        let holder = chosen.as_ref().ok().and_then(|chosen| chosen.first());
+        let holder = holder.copied().unwrap_or(failed.holder);
         self.plans.replace(now.mono, slot, holder);
-        Ok(holder)
+        chosen.map_err(no_room).map(|_| holder)
     }
 
     /// Plans whose holders did not confirm in time are given up: what is missing is rebuilt from what is there.
     pub(crate) fn give_up_overdue(&mut self, now: Moment) {
-        for ((pack, _), _) in self.plans.overdue(now.mono) {
+        for ((pack, _), holder) in self.plans.overdue(now.mono) {
+            if let Some(known) = self.packs.get_mut(&pack) {
+                known.late.insert(holder);
+            }
             self.plans.cancel(&pack);
             self.settle(&pack);
         }
@@ -185,25 +195,31 @@ impl Depot {
         let need = self.repair.next(now.mono)?;
         let known = self.packs.get(&need.pack)?;
         let (owner, record) = (known.owner, known.record.clone());
-        let roster = self.owners.get(&owner).map(|owner| never(&owner.roster));
+        let never = self.never(&owner);
         let mut candidates = candidates(self);
         // Who rebuilds something now is chosen last: rebuilds at a time are spread over all.
         candidates.sort_by_key(|candidate| self.repair.rebuilds_of(&candidate.peer));
         let least = candidates
             .first()
             .map_or(0, |it| self.repair.rebuilds_of(&it.peer));
-        let wish = Wish {
-            scheme: need.scheme,
-            count: 1,
-            shard_bytes: need.shard_bytes,
-            never: &roster.unwrap_or_default(),
-            holders: &need.holders,
-            seed,
-        };
         let idle = candidates.partition_point(|it| self.repair.rebuilds_of(&it.peer) <= least);
-        let chosen = placement::choose(&wish, candidates.get(..idle).unwrap_or_default())
-            .or_else(|_| placement::choose(&wish, &candidates));
-        let target = chosen.ok().and_then(|chosen| chosen.first().copied());
+        let idle = candidates.get(..idle).unwrap_or_default();
+        let choose = |never: &[PeerId], among: &[Candidate]| {
+            let wish = Wish {
+                scheme: need.scheme,
+                count: 1,
+                shard_bytes: need.shard_bytes,
+                never,
+                holders: &need.holders,
+                seed,
+            };
+            placement::choose(&wish, among).ok()?.first().copied()
+        };
+        // Who was planned and never confirmed is asked when there is nobody else.
+        let not_late: Vec<PeerId> = never.iter().chain(&known.late).copied().collect();
+        let target = choose(&not_late, idle)
+            .or_else(|| choose(&not_late, &candidates))
+            .or_else(|| choose(&never, &candidates));
         Some(Rebuilding {
             need,
             owner,
@@ -224,14 +240,17 @@ impl Depot {
     pub(crate) fn rebuild_failed(&mut self, now: Moment, pack: PackId) {
         self.repair.postpone(now.mono, pack);
     }
-}
 
-/// The owner's own devices keep nothing of it.
-fn never(roster: &Roster) -> Vec<PeerId> {
-    let listed = roster.devices.iter().map(|device| device.peer);
-    listed
-        .chain(roster.retired.iter().map(|retired| retired.peer))
-        .collect()
+    /// The owner's own devices keep nothing of it, and nobody does who wants to be rid of it.
+    fn never(&self, owner: &OwnerId) -> Vec<PeerId> {
+        let roster = self.owners.get(owner).map(|owner| &owner.roster);
+        let listed = roster.into_iter().flat_map(|roster| &roster.devices);
+        let retired = roster.into_iter().flat_map(|roster| &roster.retired);
+        let devices = listed
+            .map(|device| device.peer)
+            .chain(retired.map(|retired| retired.peer));
+        devices.chain(self.leases.unwilling(owner)).collect()
+    }
 }
 
 fn no_room(denied: Denied) -> Denial {

@@ -154,7 +154,7 @@ impl Town {
     }
 
     fn keep(&mut self, n: u8, shard: u8, at: u8) {
-        self.change(|depot, changes| depot.held(peer(at), held(n, shard), changes))
+        self.change(|depot, changes| depot.held(NOW, peer(at), held(n, shard), changes))
             .unwrap();
     }
 
@@ -219,7 +219,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 fn play(town: &mut Town, number: &mut u64, act: Act) {
     town.change(|depot, changes| match act {
-        Act::Keep(n, shard, at) => depot.held(peer(at), held(n, shard), changes).unwrap(),
+        Act::Keep(n, shard, at) => depot.held(NOW, peer(at), held(n, shard), changes).unwrap(),
         Act::Lose(n, shard, at) => {
             let pack = pack(n);
             depot.lost(peer(at), ShardName { pack, shard }, changes);
@@ -227,7 +227,7 @@ fn play(town: &mut Town, number: &mut u64, act: Act) {
         Act::Report(at, all) => {
             depot.returned(peer(at), &[0; 32]);
             for (n, shard) in all {
-                depot.held(peer(at), held(n, shard), changes).unwrap();
+                depot.held(NOW, peer(at), held(n, shard), changes).unwrap();
             }
             depot.reported(peer(at), changes);
         }
@@ -280,7 +280,7 @@ fn a_coordinator_that_lost_everything_learns_it_from_the_holders() {
             depot.keep_head(head(7), changes).unwrap();
             for name in town.depot.keepers.of(&peer(at)) {
                 depot
-                    .held(peer(at), held(name.pack.0[0], name.shard), changes)
+                    .held(NOW, peer(at), held(name.pack.0[0], name.shard), changes)
                     .unwrap();
             }
             depot.reported(peer(at), changes);
@@ -298,7 +298,10 @@ fn what_is_not_signed_by_a_listed_device_is_not_noted() {
     let mut depot = Depot::new(NOW, settings(), [1; 32]);
     let changes = &mut Vec::new();
     let reason = |outcome: Result<(), Denial>| outcome.unwrap_err().reason;
-    assert_eq!(reason(depot.held(peer(1), held(1, 0), changes)), Reason::NotFound);
+    assert_eq!(
+        reason(depot.held(NOW, peer(1), held(1, 0), changes)),
+        Reason::NotFound
+    );
     depot.keep_roster(roster(2, true), changes).unwrap();
     assert_eq!(reason(depot.keep_head(head(2), changes)), Reason::NotAllowed);
     depot.keep_head(head(1), changes).unwrap();
@@ -312,9 +315,12 @@ fn what_is_not_signed_by_a_listed_device_is_not_noted() {
     );
     let mut forged = held(1, 0);
     forged.record = Signed::new(&forged.record.peek().unwrap(), &owner_key());
-    assert_eq!(reason(depot.held(peer(1), forged, changes)), Reason::NotAllowed);
     assert_eq!(
-        reason(depot.held(peer(1), held(1, 3), changes)),
+        reason(depot.held(NOW, peer(1), forged, changes)),
+        Reason::NotAllowed
+    );
+    assert_eq!(
+        reason(depot.held(NOW, peer(1), held(1, 3), changes)),
         Reason::BadRequest
     );
     depot.keep_roster(roster(3, false), changes).unwrap();

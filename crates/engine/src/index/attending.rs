@@ -128,7 +128,7 @@ impl Index {
         for pending in pending {
             match pending {
                 Pending::Triples(content) => self.triples_came(None, content, OrderReply::Failed, effects),
-                pending => self.backup_answered(now, None, (pending, OrderReply::Failed), effects),
+                pending => self.backup_answered(now, None, (pending, OrderReply::Gone), effects),
             }
         }
     }

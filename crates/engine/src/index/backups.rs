@@ -7,16 +7,16 @@ use skep_wire::{
     Moment, OwnerId, PackId, PeerId, Signed,
     backup::Permit,
     message::{
-        Condemn, Done, Held, Holder, Instead, KeepRoster, Keeper, KeptBy, Locate, Located, Lost, Pardon,
-        Plan, Planned, Presence, ProveShard, Reason, Rebuild, Returned, ShardFailed, ShardSource,
-        ShardsKnown, WhoKeeps,
+        Condemn, Done, Held, Holder, Instead, KeepRoster, Keeper, Keepers, KeepersAre, KeptBy, Locate,
+        Located, Lost, Pardon, Plan, Planned, Presence, ProveShard, Reason, Rebuild, Returned, ShardFailed,
+        ShardSource, ShardsKnown, WhoKeeps,
     },
     record::Role,
 };
 
 use super::{Caller, Denial, Effects, Index, OrderReply, members::Who, sessions::Pending};
 use crate::{
-    depot::{Depot, Question, Rebuilding, Word},
+    depot::{Depot, Question, Rebuilding, Told, Word},
     placement::Candidate,
 };
 
@@ -63,7 +63,13 @@ impl Index {
     }
 
     /// A peer keeps shards.
-    pub(super) fn held(&mut self, caller: Caller, held: Held, effects: &mut Effects) -> Result<Done, Denial> {
+    pub(super) fn held(
+        &mut self,
+        now: Moment,
+        caller: Caller,
+        held: Held,
+        effects: &mut Effects,
+    ) -> Result<Done, Denial> {
         let member = &self.members[caller.who];
         if member.role == Role::Owner {
             let text = "your role does not let you keep what others back up";
@@ -73,7 +79,7 @@ impl Index {
         let mut outcome = Ok(Done {});
         for shard in held.shards {
             // One that does not count keeps none of the others from being noted.
-            if let Err(denial) = self.depot.held(peer, shard, &mut effects.changes) {
+            if let Err(denial) = self.depot.held(now, peer, shard, &mut effects.changes) {
                 outcome = Err(denial);
             }
         }
@@ -112,6 +118,21 @@ impl Index {
             self.depot.lost(peer, *shard, &mut effects.changes);
         }
         Done {}
+    }
+
+    /// Who else keeps something of an owner?
+    pub(super) fn keepers(&self, caller: Caller, asked: &Keepers) -> Result<KeepersAre, Denial> {
+        let asker = self.members[caller.who].key;
+        if !self.depot.owners_at(&asker).contains(&asked.owner) {
+            let text = "you keep nothing of this owner";
+            return Err(Denial::new(Reason::NotAllowed, text));
+        }
+        let all = self.depot.keepers_of(&asked.owner);
+        let others = all.iter().filter(|peer| **peer != asker && self.is_online(peer));
+        let holders = others.filter_map(|peer| self.whereabouts(peer));
+        Ok(KeepersAre {
+            holders: holders.take(MAX_SOURCES).collect(),
+        })
     }
 
     /// Who has these packs?
@@ -203,13 +224,16 @@ impl Index {
                     self.pass_on(who, owner, effects);
                 }
             }
-            (Pending::Rebuild(pack), OrderReply::Failed) => self.depot.rebuild_failed(now, pack),
+            (Pending::Rebuild(pack), OrderReply::Failed | OrderReply::Gone) => {
+                self.depot.rebuild_failed(now, pack)
+            }
             (Pending::Audit(question), reply) => {
-                let proof = match reply {
-                    OrderReply::Proof(proof) => Some(proof),
-                    _ => None,
+                let told = match reply {
+                    OrderReply::Proof(proof) => Told::Proof(proof),
+                    OrderReply::Gone => Told::Gone,
+                    _ => Told::Nothing,
                 };
-                self.depot.audited(now, &question, proof, &mut effects.changes);
+                self.depot.audited(now, &question, told, &mut effects.changes);
             }
             _ => {}
         }
@@ -218,6 +242,7 @@ impl Index {
     /// Orders what is due: rebuilds and audits.
     pub(super) fn look_after_backups(&mut self, now: Moment, effects: &mut Effects) {
         self.depot.give_up_overdue(now);
+        self.depot.end_leases(now);
         for _ in 0..AT_ONCE {
             let seed = self.rng.random();
             let rest = (&self.members, &self.attendance);
@@ -319,7 +344,7 @@ fn candidates(
     let known = members.since(None).filter_map(|who| {
         let (member, row) = (&members[who], &attendance[who]);
         let profile = row.profile.as_ref()?;
-        let failed = attendance.presence(now, who).0 == Presence::Failed;
+        let failed = attendance.presence(now, who).0 == Presence::Failed || depot.is_distrusted(&member.key);
         let free = depot.free_bytes(&member.key, profile.capacity_bytes, profile.used_bytes);
         (member.role != Role::Owner && !failed).then(|| Candidate {
             peer: member.key,

@@ -3,9 +3,10 @@
 use skep_wire::{
     Signed,
     message::{
-        Condemn, Dial, Done, Endpoint, HeadIs, HealthIs, HeartbeatSeen, Instead, Joined, KeepRoster, KeptBy,
-        Located, Message, NewRevocations, OwnerStands, PackIds, Pardon, Peers, Planned, ProveShard,
-        Questions, Reason, Rebuild, Refused, ShardsKnown, Shares, Verdicts, WantTriples, Welcome,
+        Condemn, Dial, Done, Endpoint, HeadIs, HealthIs, HeartbeatSeen, Instead, Joined, KeepRoster,
+        KeepersAre, KeptBy, Located, Message, NewRevocations, OwnerStands, PackIds, Pardon, Peers, Planned,
+        ProveShard, Questions, Reason, Rebuild, Refused, Releasing, ShardsKnown, Shares, Verdicts,
+        WantTriples, Welcome,
     },
     record::{Revocations, Role},
 };
@@ -203,6 +204,10 @@ bodies! {
         Instead,
         /// Whether that is what is noted.
         ShardsKnown,
+        /// What is not elsewhere yet.
+        Releasing,
+        /// Who keeps something.
+        KeepersAre,
         /// Who has it.
         Located,
         /// The packs.

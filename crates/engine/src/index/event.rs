@@ -6,9 +6,9 @@ use skep_wire::{
     PeerId, PeerName,
     message::{
         Answers, Attend, Condemn, Deposit, Drop, Find, GetHead, Health, Heartbeat, Held, Hello, Hold,
-        Introduce, Join, KeepHead, KeepRoster, Leave, ListPacks, ListPeers, Locate, Lookup, Lost,
-        MalformedMessage, Message, OwnerState, Pardon, Ping, Plan, Publish, Reported, Returned, Revoke,
-        ShardFailed, ShardProof, WhoKeeps,
+        Introduce, Join, KeepHead, KeepRoster, Keepers, Leave, ListPacks, ListPeers, Locate, Lookup, Lost,
+        MalformedMessage, Message, OwnerState, Pardon, Ping, Plan, Publish, Release, Reported, Returned,
+        Revoke, ShardFailed, ShardProof, WhoKeeps,
     },
     record::Role,
     ticket::Secret,
@@ -91,6 +91,8 @@ pub enum OrderReply {
     Proof(ShardProof),
     /// It was refused, or did not come in time.
     Failed,
+    /// The connection ended before it came.
+    Gone,
 }
 
 /// What only the coordinator's own host may do.
@@ -202,6 +204,10 @@ requests! {
     Reported,
     /// I do not have these shards any more.
     Lost,
+    /// I want to be rid of shards.
+    Release,
+    /// Who else keeps something of an owner?
+    Keepers,
     /// Who has these packs?
     Locate,
     /// Which packs are there?

@@ -274,10 +274,12 @@ impl Index {
         Ok(match body {
             Request::Plan(plan) => self.plan(now, caller, &plan)?.into(),
             Request::ShardFailed(failed) => self.shard_failed(now, caller, &failed)?.into(),
-            Request::Held(held) => self.held(caller, held, effects)?.into(),
+            Request::Held(held) => self.held(now, caller, held, effects)?.into(),
             Request::Returned(returned) => self.returned(caller, &returned, effects).into(),
             Request::Reported(_) => self.reported(caller, effects).into(),
             Request::Lost(lost) => self.lost(caller, &lost, effects).into(),
+            Request::Release(release) => self.depot.release(now, device, &release).into(),
+            Request::Keepers(keepers) => self.keepers(caller, &keepers)?.into(),
             Request::Locate(locate) => self.locate(caller, &locate)?.into(),
             Request::ListPacks(list) => self.depot.list_packs(&device, &list)?.into(),
             Request::Health(health) => self.depot.health(&device, &health)?.into(),

@@ -185,6 +185,22 @@ impl Plans {
         }
     }
 
+    /// Whoever is still waited for has until `due` at the latest: the others have confirmed, and all are brought at once.
+    pub fn hurry(&mut self, due: Duration, pack: &PackId) {
+        let Some(plan) = self.open.get_mut(pack) else {
+            return;
+        };
+        for (shard, place) in (0..).zip(&mut plan.places) {
+            let State::Waiting(before) = place.state else {
+                continue;
+            };
+            if before > due && self.due.remove(&(before, (*pack, shard))) {
+                place.state = State::Waiting(due);
+                self.due.insert((due, (*pack, shard)));
+            }
+        }
+    }
+
     /// The owner could not bring a shard to its holder, or the holder refused it.
     pub fn failed(&mut self, slot: Slot, peer: &PeerId) -> Failed {
         let Some(place) = self.place(slot) else {

@@ -97,6 +97,19 @@ impl Repair {
         (counted < kept.scheme.shards() && !waits).then_some(spare)
     }
 
+    /// Whether a pack lacks shards, or would without this peer's: who leaves then takes something with it.
+    #[must_use]
+    pub fn needs(&self, pack: &PackId, peer: &PeerId) -> bool {
+        let Some(kept) = self.packs.get(pack) else {
+            return false;
+        };
+        let counted = self
+            .counted(kept)
+            .into_iter()
+            .filter(|(_, holder)| holder != peer);
+        count(kept, counted.collect::<Vec<_>>().iter()) < kept.scheme.shards()
+    }
+
     /// The first shard that does not count, and who has the others.
     pub(super) fn need(&self, pack: &PackId) -> Option<Need> {
         let kept = self.packs.get(pack)?;
@@ -116,8 +129,8 @@ impl Repair {
         })
     }
 
-    /// The shards of those that have not failed; where few are within reach, of those alone that are not away for
-    /// long.
+    /// The shards of those that have not failed and do not leave; where few are within reach, of those alone that are
+    /// not away for long.
     fn counted(&self, kept: &Kept) -> Vec<(u8, PeerId)> {
         let urgent = self.reachable(kept) <= kept.scheme.data() + 1;
         let counts = |peer: &PeerId| match self.attendance.standing(peer) {
@@ -127,7 +140,7 @@ impl Repair {
         };
         kept.held
             .iter()
-            .filter(|(_, peer)| counts(peer))
+            .filter(|(_, peer)| counts(peer) && !kept.leaving.contains(peer))
             .copied()
             .collect()
     }

@@ -10,14 +10,8 @@ use skep_wire::message::Reason;
 
 use super::types::ErrorBody;
 use crate::{
-    announce::AnnounceError,
-    backup::BackupError,
-    fetch::GetError,
-    home::HomeError,
-    join::JoinError,
-    node::{LeaveError, StartError},
-    publish::ShareError,
-    schedule::ScheduleError,
+    announce::AnnounceError, backup::BackupError, fetch::GetError, hold::EvictError, home::HomeError,
+    join::JoinError, leaving::LeaveError, node::StartError, publish::ShareError, schedule::ScheduleError,
     session::SessionError,
 };
 
@@ -87,6 +81,22 @@ impl From<LeaveError> for ErrorBody {
         ErrorBody {
             hint: hint.to_owned(),
             ..Self::from(error)
+        }
+    }
+}
+
+impl From<EvictError> for ErrorBody {
+    fn from(error: EvictError) -> Self {
+        let message = error.to_string();
+        match error {
+            EvictError::NoSuchOwner(_) => body(
+                "not_found",
+                message,
+                "`skep evict` alone lists whose backups are here",
+            ),
+            EvictError::Ambiguous(_) => body("ambiguous", message, "say more of the owner's id"),
+            EvictError::Session(error) => error.into(),
+            EvictError::Disk(_) => body("home", message, "check the disk of the home"),
         }
     }
 }

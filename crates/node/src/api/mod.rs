@@ -7,6 +7,7 @@ mod backups;
 mod blobs;
 mod error;
 mod guard;
+mod keeping;
 mod metrics;
 mod schedules;
 mod transfers;
@@ -147,10 +148,10 @@ fn router(api: Api) -> Router {
         .merge(transfers::routes())
         .merge(backups::routes())
         .merge(schedules::routes())
+        .merge(keeping::routes())
         .route("/v1/blobs/{*what}", get(blobs::read))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/messages", get(messages))
-        .route("/v1/leave", post(leave))
         .route("/v1/stop", post(stop))
         .fallback(nothing_here)
         .with_state(api)
@@ -203,19 +204,6 @@ async fn share(State(api): State<Api>, Json(request): Json<ShareRequest>) -> Res
 
 async fn unshare(State(api): State<Api>, Json(request): Json<UnshareRequest>) -> Result<Response, ErrorBody> {
     api.node.unshare(&request.name).await?;
-    Ok(Json(serde_json::json!({})).into_response())
-}
-
-/// `?force=true` leaves even if the coordinator cannot be told.
-#[derive(Deserialize)]
-struct Leaving {
-    #[serde(default)]
-    force: bool,
-}
-
-async fn leave(State(api): State<Api>, Query(leaving): Query<Leaving>) -> Result<Response, ErrorBody> {
-    api.node.leave(leaving.force).await?;
-    api.stop.cancel();
     Ok(Json(serde_json::json!({})).into_response())
 }
 

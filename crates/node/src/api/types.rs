@@ -1,6 +1,7 @@
 //! The JSON of the local API: what the command line and scripts see. Field names are a contract.
 
 mod care;
+mod keeping;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -14,6 +15,7 @@ pub use self::care::{
     BackupStatus, DeviceLine, RevokeDone, RevokeRequest, ScheduleLine, ScheduleRemoval, ScheduleRequest,
     ScheduleResult, SnapshotState, SnapshotStatus,
 };
+pub use self::keeping::{EvictDone, EvictRequest, KeptLine, LeaveDone, LeaveRequest};
 
 /// One line of a long answer: newline-delimited JSON objects, the last is `done` or `error`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 //! A coordinator that lost everything learns everything again: rosters and heads first, then every shard
 //! with its record.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use skep_wire::{
     OwnerId, PeerId,
@@ -35,7 +35,9 @@ pub(crate) async fn reconcile(core: Arc<Core>) {
 }
 
 async fn tell(core: &Arc<Core>) -> Result<(), SessionError> {
-    let owners: Vec<OwnerId> = core.hold.owners().keys().copied().collect();
+    let said: Vec<OwnerId> = core.hold.owners().keys().copied().collect();
+    // Of whom there are shards and no roster, that was lost.
+    let owners: BTreeSet<OwnerId> = said.into_iter().chain(core.hold.shards.owners()).collect();
     for owner in owners {
         exchange(core, owner).await?;
     }

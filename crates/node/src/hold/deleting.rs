@@ -8,7 +8,7 @@ use skep_wire::{
 };
 use tokio::time;
 
-use super::words;
+use super::{lists, words};
 use crate::core::Core;
 
 /// How often time is counted: so much of it is lost in a crash.
@@ -27,6 +27,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         last = now;
         let owners: Vec<OwnerId> = core.hold.owners().keys().copied().collect();
         for owner in owners {
+            lists::complete(&core, owner).await;
             pass(&core, owner, passed).await;
         }
     }

@@ -6,9 +6,12 @@
 
 mod announce;
 mod deleting;
+mod leaving;
+mod lists;
 mod proving;
 mod reading;
 mod rebuilding;
+mod scrubbing;
 mod storing;
 mod words;
 
@@ -35,7 +38,13 @@ use skep_wire::{
 use skep_world::World;
 use tokio::sync::{Notify, Semaphore};
 
-pub(crate) use self::{announce::reconcile, deleting::run};
+pub use self::leaving::EvictError;
+pub(crate) use self::{
+    announce::reconcile,
+    deleting::run,
+    leaving::{drain, evict, kept},
+    scrubbing::scrub,
+};
 use crate::{config::Config, core::Core, home::Home, home::name};
 
 /// Shards that arrive at a time; with [`storing::PIECE`] the memory for them.
@@ -56,6 +65,8 @@ pub(crate) struct Hold {
     writing: tokio::sync::Mutex<()>,
     arriving: Semaphore,
     rebuilding: Semaphore,
+    /// Of whom nothing more is taken; none: of nobody.
+    refused: Mutex<Vec<Option<OwnerId>>>,
     /// Something is kept that the coordinator could not be told.
     untold: Notify,
 }
@@ -161,6 +172,7 @@ impl Hold {
             writing: tokio::sync::Mutex::default(),
             arriving: Semaphore::new(ARRIVING),
             rebuilding: Semaphore::new(REBUILDING),
+            refused: Mutex::default(),
             untold: Notify::new(),
         })
     }
@@ -266,7 +278,7 @@ pub(crate) async fn answer(core: Arc<Core>, link: Link, incoming: Incoming) {
             Err(_) => malformed(incoming.responder).await,
         },
         ReadPackList::KIND => match incoming.decode() {
-            Ok(request) => reading::read_pack_list(&core, reader, request, incoming.responder).await,
+            Ok(request) => reading::read_pack_list(&core, request, incoming.responder).await,
             Err(_) => malformed(incoming.responder).await,
         },
         StoreShard::KIND => with(incoming, |request| storing::store(&core, &link, request)).await,

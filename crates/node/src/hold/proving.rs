@@ -10,7 +10,7 @@ use skep_wire::{
     proof,
 };
 
-use super::{Denied, reading};
+use super::{Denied, scrubbing};
 use crate::core::Core;
 
 /// Shows a leaf; a shard that turns out to be damaged goes.
@@ -20,20 +20,15 @@ pub(super) async fn prove(core: &Arc<Core>, request: ProveShard) -> Result<Shard
     let size = shards
         .size(&owner, &name)
         .ok_or_else(|| Denied::not_found("this shard is not here"))?;
+    scrubbing::examine(core, owner, name).await?;
     let prove = move || {
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-        shards.verify(&owner, &name)?;
         shards.read(&owner, &name, 0, &mut bytes)?;
         Ok::<_, io::Error>(of(&bytes, request.leaf))
     };
     match core.world.work.call(prove).await {
         Ok(proof) => proof.ok_or_else(|| Denied::bad("the shard has no such leaf")),
-        Err(error) => {
-            if error.kind() == io::ErrorKind::InvalidData {
-                reading::drop_damaged(core, owner, name).await;
-            }
-            Err(error.into())
-        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -55,6 +55,10 @@ pub(super) async fn begin(
         let text = "this peer keeps nothing for others";
         return Err(Denied::new(Reason::NotAllowed, text));
     }
+    if core.hold.refuses(&record.owner) {
+        let text = "this peer makes room, and takes no more of this owner";
+        return Err(Denied::new(Reason::NoRoom, text));
+    }
     let (shards, owner, bytes) = (core.hold.shards.clone(), record.owner, record.shard_bytes());
     let begin = move || Ok::<_, Denied>(shards.room(owner, name, bytes)?.begin()?);
     core.world.work.call(begin).await

@@ -87,7 +87,7 @@ pub(super) async fn keep_head(
     write_head(core, owner, (head, signed), list).await
 }
 
-async fn write_head(
+pub(super) async fn write_head(
     core: &Arc<Core>,
     owner: OwnerId,
     (head, signed): (Head, Signed<Head>),
@@ -145,7 +145,7 @@ async fn here(core: &Arc<Core>, head: &Head) -> Result<Option<Vec<u8>>, Denied> 
 }
 
 /// The list of a head, from who has it; none if it does not give the right one.
-async fn fetch_list(link: &Link, head: &Head) -> Option<Vec<u8>> {
+pub(super) async fn fetch_list(link: &Link, head: &Head) -> Option<Vec<u8>> {
     let size = usize::try_from(head.packs.size)
         .ok()
         .filter(|size| *size <= MAX_LISTED_PACKS * 32)?;

@@ -437,7 +437,7 @@ fn owner_key() -> SigningKey {
     SigningKey::from_seed([99; 32])
 }
 
-fn owner() -> OwnerId {
+pub(crate) fn owner() -> OwnerId {
     OwnerId(owner_key().public())
 }
 

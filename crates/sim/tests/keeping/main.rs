@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod device;
+mod leaving;
 mod town;
 
 use std::time::Duration;

@@ -68,6 +68,13 @@ impl Town {
         }
     }
 
+    /// A keeper that runs.
+    pub(crate) fn node(&self, id: &PeerId) -> &Node {
+        let house = self.houses.iter().find(|house| house.id.as_ref() == Some(id));
+        let node = house.and_then(|house| house.node.as_ref());
+        node.expect("a keeper that runs")
+    }
+
     /// A peer's machine stops at once.
     pub(crate) fn crash(&mut self, id: &PeerId, how: Crash) {
         let house = self.houses.iter_mut().find(|house| house.id.as_ref() == Some(id));

@@ -12,6 +12,7 @@ mod coordinator;
 mod demo;
 mod down;
 mod downloads;
+mod evict;
 mod forget;
 mod gateway;
 mod get;
@@ -56,6 +57,7 @@ pub(crate) enum Command {
     LsSnapshot(look::ListArgs),
     Diff(look::DiffArgs),
     Check(check::Args),
+    Evict(evict::Args),
     Forget(forget::Args),
     Schedule(schedule::Args),
     RecoveryPhrase(phrase::ShowArgs),
@@ -97,6 +99,7 @@ pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<E
         Command::Diff(args) => look::diff(args, globals, out),
         Command::Forget(args) => forget::run(&args, globals, out),
         Command::Schedule(args) => schedule::run(args, globals, out),
+        Command::Evict(args) => evict::run(args, globals, out),
         Command::Check(args) => check::run(&args, globals, out),
         Command::RecoveryPhrase(args) => phrase::show(&args, globals, out),
         Command::Recover(args) => phrase::recover(&args, globals, out),

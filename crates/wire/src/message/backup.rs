@@ -158,6 +158,34 @@ messages! {
         keepers: Vec<Keeper>,
     }
 
+    /// I want to be rid of what I keep, of one owner or of all: others shall rebuild it, and I am asked to keep nothing
+    /// of it, for some seconds from now. Until it is elsewhere I keep it. Answer: [`Releasing`]; ask again to see how
+    /// far it is, and before the seconds are over.
+    0x0311 48, Release {
+        /// Whose; none: of all owners.
+        owner: Option<OwnerId>,
+        /// How long this holds.
+        seconds: u32,
+    }
+    /// What of it is not elsewhere yet.
+    0x0312 32, Releasing {
+        /// How many of the sender's shards are needed still.
+        shards: u64,
+        /// Their bytes.
+        bytes: u64,
+    }
+    /// Who else keeps something of this owner? From who does, too. Answer: [`KeepersAre`].
+    0x0313 40, Keepers {
+        /// Whose.
+        owner: OwnerId,
+    }
+    /// Some of those that are online, without the asker.
+    0x0314 24 * KIB, KeepersAre {
+        /// At most 32.
+        #[serde(deserialize_with = "bounded::list::<32, _, _>")]
+        holders: Vec<Holder>,
+    }
+
     // --- to a coordinator, and to a holder ----------------------------------------------------
     /// Keep the owner's newest roster. Refused as `Stale` if a newer one is known.
     /// Answer: [`Done`](super::Done) once it is durable.
@@ -274,7 +302,7 @@ messages! {
         /// The coordinator's word that the asker may.
         permit: Option<Signed<Permit>>,
     }
-    /// The list of packs of the newest head of a device. Answer: segments.
+    /// The list of packs of the newest head of a device. From anybody, as the head itself. Answer: segments.
     0x0382 80, ReadPackList {
         /// Whose.
         owner: OwnerId,

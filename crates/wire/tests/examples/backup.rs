@@ -174,6 +174,18 @@ pub(super) fn placing() -> Vec<Example> {
         message(Lost {
             shards: vec![shard()],
         }),
+        message(Release {
+            owner: Some(owner),
+            seconds: 60,
+        }),
+        message(Releasing {
+            shards: 300,
+            bytes: 5 << 30,
+        }),
+        message(Keepers { owner }),
+        message(KeepersAre {
+            holders: vec![holder(4)],
+        }),
     ]
 }
 

@@ -5,7 +5,7 @@ use skep_wire::{
     backup::{Condemnation, Device, PackRecord, Permit, Rights, Roster, Scheme},
     message::{
         Condemn, Done, Health, HealthIs, Held, HeldShard, KeepRoster, KeptBy, Level, NewPack, Plan, Planned,
-        Presence, Rebuild, Returned, ShardFailed, ShardName, ShardProof, WhoKeeps,
+        Presence, Rebuild, Release, Returned, ShardFailed, ShardName, ShardProof, WhoKeeps,
     },
 };
 
@@ -216,10 +216,126 @@ fn what_is_not_confirmed_in_time_is_rebuilt_from_what_is() {
         );
     }
     let all: Vec<&Peer> = peers.iter().collect();
-    live(&mut net, &all, Duration::from_secs(250));
+    let late = is(&planned.packs[0].holders[2]);
+    live(&mut net, &all, Duration::from_secs(50));
     assert!(rebuilds(&mut net).is_empty(), "the owner has time");
-    live(&mut net, &all, Duration::from_secs(100));
-    assert_eq!(rebuilds(&mut net).len(), 1);
+    live(&mut net, &all, Duration::from_secs(20));
+    let (session, _, order) = rebuilds(&mut net).pop().expect("an order");
+    assert_ne!(session, late.session, "somebody else is asked");
+    let target = peers.iter().find(|peer| peer.session == session).unwrap();
+    net.done(target, held(&device, order.shard));
+    // Who confirms after all has a copy more, which goes with the others.
+    net.done(late, held(&device, 2));
+    assert_eq!(health(&mut net, &device).survives, 3);
+    net.take_orders();
+    condemn(&mut net, &device);
+    assert_eq!(condemned(&mut net).len(), 4);
+}
+
+#[test]
+fn a_plan_that_nobody_can_take_over_ends_all_the_same() {
+    let (mut net, device, peers) = town();
+    let planned = plan(&mut net, &device, Some(Scheme::copies(3).unwrap()));
+    let is = |id: &PeerId| peers.iter().find(|peer| peer.id() == *id).unwrap();
+    let holders: Vec<&Peer> = planned.packs[0].holders.iter().map(is).collect();
+    for peer in peers
+        .iter()
+        .filter(|peer| holders.iter().all(|it| it.id() != peer.id()))
+    {
+        net.disconnect(peer);
+    }
+    (0..)
+        .zip(&holders[..2])
+        .for_each(|(shard, peer)| net.done(peer, held(&device, shard)));
+    let failed = ShardFailed {
+        owner: owner(),
+        shard: ShardName {
+            pack: planned.packs[0].pack,
+            shard: 2,
+        },
+        holder: holders[2].id(),
+    };
+    for _ in 0..2 {
+        net.ask(&device, Request::ShardFailed(failed.clone()));
+    }
+    assert_eq!(net.denied(&device, Request::ShardFailed(failed)), Reason::NoRoom);
+    live(&mut net, &holders, Duration::from_secs(330));
+    assert_eq!(
+        rebuilds(&mut net).len(),
+        1,
+        "the holder itself, if there is nobody else"
+    );
+}
+
+fn condemn(net: &mut Net, device: &Peer) {
+    let word = Condemnation {
+        owner: owner(),
+        device: device.id(),
+        number: 1,
+        made_unix_s: 0,
+        packs: vec![record(device).pack],
+    };
+    let word = Signed::new(&word, &device.key);
+    net.done(device, Request::Condemn(Condemn { word }));
+}
+
+/// Who is told of a condemnation.
+fn condemned(net: &mut Net) -> Vec<SessionId> {
+    let orders = net.take_orders().into_iter();
+    orders
+        .filter(|(_, _, body)| matches!(body, Order::Condemn(_)))
+        .map(|(session, _, _)| session)
+        .collect()
+}
+
+fn release(net: &mut Net, peer: &Peer, seconds: u32) -> (u64, u64) {
+    let owner = Some(owner());
+    match net.ask(peer, Request::Release(Release { owner, seconds })) {
+        Reply::Releasing(left) => (left.shards, left.bytes),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_wants_to_be_rid_of_a_shard_is_a_source_until_another_has_it() {
+    let (mut net, device, peers) = town();
+    let holders = back_up(&mut net, &device, &peers);
+    let all: Vec<&Peer> = peers.iter().chain([&device]).collect();
+    live(&mut net, &all, HEARTBEAT * 7);
+    let leaving = &peers[holders[0]];
+    assert_eq!(release(&mut net, leaving, 60), (1, 1));
+    assert_eq!(
+        health(&mut net, &device).survives,
+        2,
+        "as long as it is there, it counts"
+    );
+    net.pass(HEARTBEAT);
+    let (session, _, order) = rebuilds(&mut net).pop().expect("an order");
+    assert!(order.sources.iter().any(|it| it.holder.peer == leaving.id()));
+    let target = peers.iter().find(|peer| peer.session == session).unwrap();
+    assert!(!holders.iter().any(|at| peers[*at].id() == target.id()));
+    net.done(target, held(&device, order.shard));
+    assert_eq!(release(&mut net, leaving, 60), (0, 0));
+    let planned = plan(&mut net, &device, None);
+    assert!(!planned.packs[0].holders.contains(&leaving.id()));
+}
+
+#[test]
+fn who_does_not_say_so_again_keeps_what_it_has() {
+    let (mut net, device, peers) = town();
+    let holders = back_up(&mut net, &device, &peers);
+    let others: Vec<&Peer> = (0..5)
+        .filter(|n| !holders.contains(n))
+        .map(|n| &peers[n])
+        .collect();
+    let keepers: Vec<&Peer> = holders.iter().map(|n| &peers[*n]).chain([&device]).collect();
+    // Nobody else is there to take it.
+    others.iter().for_each(|peer| net.disconnect(peer));
+    release(&mut net, keepers[0], 60);
+    live(&mut net, &keepers, HEARTBEAT * 8);
+    assert!(rebuilds(&mut net).is_empty());
+    let planned = plan(&mut net, &device, Some(Scheme::copies(3).unwrap()));
+    assert!(planned.packs[0].holders.contains(&keepers[0].id()));
 }
 
 #[test]
@@ -227,28 +343,13 @@ fn holders_are_told_of_condemnations_when_they_are_there() {
     let (mut net, device, mut peers) = town();
     let holders = back_up(&mut net, &device, &peers);
     net.disconnect(&peers[holders[0]]);
-    let word = Condemnation {
-        owner: owner(),
-        device: device.id(),
-        number: 1,
-        made_unix_s: 0,
-        packs: vec![record(&device).pack],
-    };
-    let word = Signed::new(&word, &device.key);
-    net.done(&device, Request::Condemn(Condemn { word }));
-    let told = |net: &mut Net| {
-        let orders = net.take_orders().into_iter();
-        orders
-            .filter(|(_, _, body)| matches!(body, Order::Condemn(_)))
-            .map(|(session, _, _)| session)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(told(&mut net).len(), 2);
+    condemn(&mut net, &device);
+    assert_eq!(condemned(&mut net).len(), 2);
     let late = &mut peers[holders[0]];
     net.connect(late);
     net.attend(late);
     net.ask(late, Request::Returned(Returned { shards: [0; 32] }));
-    assert_eq!(told(&mut net), [late.session]);
+    assert_eq!(condemned(&mut net), [late.session]);
 }
 
 #[test]
@@ -281,6 +382,37 @@ fn a_wrong_answer_to_an_audit_loses_the_shard() {
     assert_eq!((health.level, health.survives), (Level::Degraded, 1));
     assert_eq!(keepers(&mut net, &device), [Presence::Online; 2]);
     assert_eq!(health.audited_unix_s, net.now.unix_s);
+}
+
+#[test]
+fn who_answers_audits_with_errors_has_failed_and_does_not_get_rid_of_it_by_coming_back() {
+    let (mut net, device, mut peers) = town();
+    let holders = back_up(&mut net, &device, &peers);
+    let liar = holders[0];
+    for _ in 0..12 {
+        let question = depot::Question {
+            peer: peers[liar].id(),
+            owner: owner(),
+            shard: ShardName {
+                pack: record(&device).pack,
+                shard: 0,
+            },
+            leaf: 0,
+        };
+        let mut changes = Vec::new();
+        net.index
+            .depot
+            .audited(net.now, &question, depot::Told::Nothing, &mut changes);
+        net.done(&peers[liar], held(&device, 0));
+    }
+    assert_eq!(health(&mut net, &device).survives, 1);
+    net.disconnect(&peers[liar]);
+    net.connect(&mut peers[liar]);
+    net.attend(&peers[liar]);
+    net.done(&peers[liar], held(&device, 0));
+    assert_eq!(health(&mut net, &device).survives, 1, "it has failed still");
+    let planned = plan(&mut net, &device, None);
+    assert!(!planned.packs[0].holders.contains(&peers[liar].id()));
 }
 
 #[test]
