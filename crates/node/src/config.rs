@@ -38,6 +38,8 @@ pub struct Config {
     pub owner_quota_bytes: Option<u64>,
     /// How long after an owner condemned something it is deleted, in time that this peer runs.
     pub grace: Duration,
+    /// In what time everything that it keeps for others is read once, to find what has rotten.
+    pub scrub_every: Duration,
     /// Where it stands, for spreading backups.
     pub site: Option<String>,
     /// Folders whose entries are published and watched.
@@ -71,6 +73,7 @@ impl Config {
             min_free_bytes: 1 << 30,
             owner_quota_bytes: None,
             grace: Duration::from_secs(7 * 24 * 3600),
+            scrub_every: Duration::from_secs(14 * 24 * 3600),
             site: None,
             watch: Vec::new(),
             rescan: Duration::from_secs(60),

@@ -100,7 +100,7 @@ impl Depot {
     }
 
     /// Whether a peer has failed its audits, and not passed many since.
-    pub(crate) fn is_distrusted(&self, peer: &PeerId) -> bool {
+    pub(super) fn is_distrusted(&self, peer: &PeerId) -> bool {
         self.distrusted.contains(peer)
     }
 

@@ -135,7 +135,10 @@ impl Depot {
             Fact::Pack(dying, record) => self.restore_pack(dying, record)?,
             Fact::Shard(pack, at) => self.restore_shard(pack, at),
             Fact::Word(owner, number, word) => self.restore_word(owner, number, word)?,
-            Fact::Distrusted(peer) => self.distrusted.insert(peer),
+            Fact::Distrusted(peer) => {
+                self.repair.failed(Duration::ZERO, peer);
+                self.distrusted.insert(peer)
+            }
         })
     }
 

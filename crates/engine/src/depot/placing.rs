@@ -241,7 +241,7 @@ impl Depot {
         self.repair.postpone(now.mono, pack);
     }
 
-    /// The owner's own devices keep nothing of it, and nobody does who wants to be rid of it.
+    /// The owner's own devices keep nothing of it, nor does who wants to be rid of it or has failed its audits.
     fn never(&self, owner: &OwnerId) -> Vec<PeerId> {
         let roster = self.owners.get(owner).map(|owner| &owner.roster);
         let listed = roster.into_iter().flat_map(|roster| &roster.devices);
@@ -249,7 +249,11 @@ impl Depot {
         let devices = listed
             .map(|device| device.peer)
             .chain(retired.map(|retired| retired.peer));
-        devices.chain(self.leases.unwilling(owner)).collect()
+        let unwilling = self.leases.unwilling(owner);
+        devices
+            .chain(unwilling)
+            .chain(self.distrusted.iter().copied())
+            .collect()
     }
 }
 

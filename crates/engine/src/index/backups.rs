@@ -344,7 +344,7 @@ fn candidates(
     let known = members.since(None).filter_map(|who| {
         let (member, row) = (&members[who], &attendance[who]);
         let profile = row.profile.as_ref()?;
-        let failed = attendance.presence(now, who).0 == Presence::Failed || depot.is_distrusted(&member.key);
+        let failed = attendance.presence(now, who).0 == Presence::Failed;
         let free = depot.free_bytes(&member.key, profile.capacity_bytes, profile.used_bytes);
         (member.role != Role::Owner && !failed).then(|| Candidate {
             peer: member.key,

@@ -8,10 +8,8 @@ use tokio::time;
 use super::reading;
 use crate::core::Core;
 
-/// Everything is read once in this time.
-const ROUND: Duration = Duration::from_secs(14 * 24 * 3600);
 /// The shortest and the longest pause between two shards.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3600));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
 
 /// Reads all shards, one after the other, as long as the peer runs.
 pub(crate) async fn scrub(core: Arc<Core>) {
@@ -28,7 +26,7 @@ pub(crate) async fn scrub(core: Arc<Core>) {
             })
             .collect();
         let parts = u32::try_from(all.len().max(1)).unwrap_or(u32::MAX);
-        let pause = (ROUND / parts).clamp(PAUSE.0, PAUSE.1);
+        let pause = (core.config.scrub_every / parts).clamp(PAUSE.0, PAUSE.1);
         time::sleep(pause).await;
         for (owner, name) in all {
             // Its damage is told by what it does about it; one that went meanwhile is none.

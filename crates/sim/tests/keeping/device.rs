@@ -10,9 +10,9 @@ use skep_wire::{
         self, Condemnation, Head, PackList, PackRecord, Retired, Rights, Roster, Scheme, encode_pack_list,
     },
     message::{
-        Attend, Done, Hello, Holder, Join, Joined, KeepHead, KeepRoster, Lane, Locate, Located, Message,
-        NewPack, OwnerStands, OwnerState, Plan, Planned, ReadPackList, ReadShard, Reason, ShardName,
-        StoreShard, Welcome,
+        Attend, Done, Health, HealthIs, HeldShard, Hello, Holder, Join, Joined, KeepHead, KeepRoster, Lane,
+        Locate, Located, Message, NewPack, OwnerStands, OwnerState, Plan, Planned, ProveShard, ReadPackList,
+        ReadShard, Reason, ShardName, ShardProof, StoreShard, Welcome,
     },
     record::Grant,
     ticket::Ticket,
@@ -189,7 +189,7 @@ impl Device {
     }
 
     /// A head that needs a pack, and its list.
-    fn head(&self, n: u8, number: u64) -> (Signed<Head>, Vec<u8>) {
+    pub(crate) fn head(&self, n: u8, number: u64) -> (Signed<Head>, Vec<u8>) {
         let list = encode_pack_list(vec![pack_id(n)]);
         let head = Head {
             owner: owner(),
@@ -318,6 +318,38 @@ impl Device {
         Signed::new(&word, &self.key)
     }
 
+    /// What whoever keeps a shard of a pack has to show for it.
+    pub(crate) fn held(&self, n: u8, shard: u8) -> HeldShard {
+        let record = Signed::new(&pack(self.key.peer_id(), n).1, &self.key);
+        HeldShard { record, shard }
+    }
+
+    /// How many holders may be lost, as the coordinator sees it.
+    pub(crate) async fn survives(&self, n: u8) -> u32 {
+        let asked = Health {
+            owner: owner(),
+            packs: vec![pack_id(n)],
+        };
+        let health: HealthIs = self.ask(&asked).await.unwrap();
+        health.survives
+    }
+
+    /// What a holder shows of a shard.
+    pub(crate) async fn prove(&mut self, n: u8, peer: &PeerId, shard: u8) -> Result<ShardProof, AskError> {
+        let link = self.link_to(n, peer, None).await;
+        let shard = ShardName {
+            pack: pack_id(n),
+            shard,
+        };
+        let owner = owner();
+        let question = ProveShard {
+            owner,
+            shard,
+            leaf: 0,
+        };
+        link.ask(&question).await
+    }
+
     async fn link_to(&mut self, n: u8, peer: &PeerId, offered: Option<Bytes>) -> Link {
         let known = self.located(n).await.unwrap().holders;
         self.link(&known, peer, offered).await
@@ -364,7 +396,7 @@ impl Device {
     }
 }
 
-async fn open(
+pub(crate) async fn open(
     world: &World,
     key: &Arc<SigningKey>,
     ticket: &Ticket,

@@ -4,6 +4,7 @@
 
 mod device;
 mod leaving;
+mod liar;
 mod town;
 
 use std::time::Duration;
@@ -154,5 +155,26 @@ async fn a_holder_that_was_away_hears_of_a_revocation_before_it_serves_the_lost_
     device.until_online(1, &holders[0]).await;
     assert!(second.read_as_stranger(&device, 1, &holders[0]).await.is_some());
     assert!(device.read(1, &holders[0]).await.is_ok());
+    town.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_heard_of_a_head_from_the_coordinator_alone_deletes_all_the_same() {
+    let mut town = Town::with_keepers(3).await;
+    let mut device = Device::join(&town).await;
+    let holders = device.back_up(1).await;
+    device.back_up(2).await;
+    // Two are told by the device, and the third when it comes back.
+    town.crash(&holders[2], Crash::Kill);
+    device.tell_head(2, &holders[..2]).await;
+    town.start_keepers().await;
+    device.until_online(1, &holders[2]).await;
+    let word = device.condemnation(1);
+    let Done {} = device.ask(&Condemn { word }).await.unwrap();
+    sleep(town::GRACE * 2).await;
+    for holder in &holders {
+        assert!(device.read(1, holder).await.is_err());
+        assert!(device.read(2, holder).await.is_ok());
+    }
     town.stop().await;
 }

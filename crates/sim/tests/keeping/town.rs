@@ -26,13 +26,19 @@ pub(crate) struct Town {
     coordinator: Coordinator,
     houses: Vec<House>,
     founded: u8,
+    audit_every: Duration,
 }
 
 impl Town {
     /// A coordinator and so many storage peers, up and reachable.
     pub(crate) async fn with_keepers(count: u8) -> Self {
+        Self::audited(count, Duration::from_secs(7 * 24 * 3600)).await
+    }
+
+    /// The same, where each pack is audited so often in the mean.
+    pub(crate) async fn audited(count: u8, every: Duration) -> Self {
         let universe = Universe::new(7);
-        let (coordinator, ticket) = found(&universe, 1).await;
+        let (coordinator, ticket) = found(&universe, 1, every).await;
         let house = |n| House {
             machine: universe.machine([10, 0, 1, n].into()),
             node: None,
@@ -44,6 +50,7 @@ impl Town {
             ticket,
             coordinator,
             founded: 1,
+            audit_every: every,
         };
         town.start_keepers().await;
         town
@@ -87,7 +94,7 @@ impl Town {
     /// The coordinator's home is lost: another network is founded, and the same peers join it.
     pub(crate) async fn found_another_network(&mut self) {
         self.founded += 1;
-        let (coordinator, ticket) = found(&self.universe, self.founded).await;
+        let (coordinator, ticket) = found(&self.universe, self.founded, self.audit_every).await;
         let lost = std::mem::replace(&mut self.coordinator, coordinator);
         self.ticket = ticket;
         for house in &mut self.houses {
@@ -108,11 +115,12 @@ impl Town {
     }
 }
 
-async fn found(universe: &Universe, number: u8) -> (Coordinator, Ticket) {
+async fn found(universe: &Universe, number: u8, audit_every: Duration) -> (Coordinator, Ticket) {
     let mut machine = universe.machine([10, 0, 0, number].into());
     let at = SocketAddr::new(machine.ip(), 7700);
     let config = skep_coordinator::Config {
         failed_after: REPAIR_AFTER,
+        audit_every,
         ..skep_coordinator::Config::new(PathBuf::from("/coordinator"), at)
     };
     let coordinator = Coordinator::start(machine.boot(), config).await.unwrap();

@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// How long condemned parts of backups stay
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse::duration)]
     grace: Duration,
+    /// In what time all that this peer keeps for others is read once; what has rotten is made anew by others
+    #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse::duration)]
+    scrub_every: Duration,
     /// Where this machine stands, so that backups are spread over sites
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
@@ -137,6 +140,7 @@ fn config(args: Args, home: PathBuf) -> Result<Config, Failure> {
     config.min_free_bytes = args.min_free;
     config.owner_quota_bytes = args.owner_quota;
     config.grace = args.grace;
+    config.scrub_every = args.scrub_every;
     config.site = args.site;
     config.zone = jiff::tz::TimeZone::system();
     config.watch = args
