@@ -13,6 +13,7 @@ mod crashes;
 mod dialects;
 mod faults;
 mod hostile;
+mod keeping;
 mod many;
 mod sharing;
 mod strangers;
