@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use skep_wire::{
     OwnerId, PackId, PeerId, Signed,
-    backup::{self, Cancelation, Condemnation, DeviceRecord, Head, Roster, Scheme, open_kept},
+    backup::{self, Cancelation, Condemnation, DeviceRecord, Head, Rights, Roster, Scheme, open_kept},
     message::{HeadNumber, OwnerStands, Reason},
 };
 
@@ -100,6 +100,46 @@ impl Owner {
             }
             _ => false,
         })
+    }
+
+    /// Who condemned which pack, and the highest number under which it is not canceled. Devices that may not prune
+    /// any more have condemned nothing.
+    pub(super) fn sentences(&self) -> BTreeMap<(PackId, PeerId), u64> {
+        let pardons = self.pardons();
+        let pardoned = |device: &PeerId, pack: Option<PackId>| pardons.get(&(*device, pack)).copied();
+        let mut sentences = BTreeMap::new();
+        for (_, meaning) in self.words.values() {
+            let Meaning::Condemned(word) = meaning else {
+                continue;
+            };
+            if !self.roster.allows(&word.device, Rights::PRUNE) {
+                continue;
+            }
+            for pack in word.packs.iter().filter(|pack| self.packs.contains(pack)) {
+                let up_to = pardoned(&word.device, Some(*pack)).max(pardoned(&word.device, None));
+                if up_to.is_none_or(|up_to| word.number > up_to) {
+                    let number = sentences.entry((*pack, word.device)).or_insert(0);
+                    *number = word.number.max(*number);
+                }
+            }
+        }
+        sentences
+    }
+
+    /// Up to which number a device's condemnations of a pack, or of all, are canceled.
+    fn pardons(&self) -> BTreeMap<(PeerId, Option<PackId>), u64> {
+        let mut pardons = BTreeMap::new();
+        for (_, meaning) in self.words.values() {
+            let Meaning::Pardoned(word) = meaning else {
+                continue;
+            };
+            let all = word.packs.is_empty().then_some(None);
+            for pack in word.packs.iter().copied().map(Some).chain(all) {
+                let up_to = pardons.entry((word.condemned_by, pack)).or_insert(0);
+                *up_to = word.up_to.max(*up_to);
+            }
+        }
+        pardons
     }
 
     /// Numbers of the words that nobody needs any more: condemnations of packs that are all gone, and then

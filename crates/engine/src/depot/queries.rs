@@ -4,8 +4,11 @@ use std::{collections::BTreeSet, ops::Bound};
 
 use skep_wire::{
     OwnerId, PackId, PeerId,
-    backup::Rights,
-    message::{Health, HealthIs, Level, ListPacks, Locate, LocatedPack, PackIds, WhoKeeps},
+    backup::{MAX_DEVICES, Rights},
+    message::{
+        Health, HealthIs, Level, ListCondemned, ListPacks, Locate, LocatedPack, PackIds, Sentence, Sentences,
+        WhoKeeps,
+    },
 };
 
 use super::{Depot, Pack, not_allowed};
@@ -40,6 +43,30 @@ impl Depot {
         let packs: Vec<PackId> = rest.by_ref().take(PAGE_PACKS).copied().collect();
         let more = rest.next().is_some();
         Ok(PackIds { packs, more })
+    }
+
+    /// Which packs are condemned.
+    pub(crate) fn sentences(&self, device: &PeerId, list: &ListCondemned) -> Result<Sentences, Denial> {
+        let all = self.device_of(&list.owner, device)?.sentences();
+        let first = list.after.map_or(Bound::Unbounded, |after| {
+            Bound::Excluded((after, PeerId([0xff; 32])))
+        });
+        let mut sentences: Vec<Sentence> = Vec::new();
+        for (&(pack, device), &number) in all.range((first, Bound::Unbounded)) {
+            let is_next = sentences.last().is_none_or(|last| last.pack != pack);
+            // All sentences of a pack are on one page.
+            if is_next && sentences.len() + MAX_DEVICES > PAGE_PACKS {
+                return Ok(Sentences {
+                    sentences,
+                    more: true,
+                });
+            }
+            sentences.push(Sentence { pack, device, number });
+        }
+        Ok(Sentences {
+            sentences,
+            more: false,
+        })
     }
 
     /// How packs stand.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use skep_wire::{
     BlobId, SigningKey,
     backup::{Cancelation, Condemnation, Device, Head, PackList, Retired, Roster},
-    message::{Health, Level, ListPacks, Locate, WhoKeeps},
+    message::{Health, Level, ListCondemned, ListPacks, Locate, Sentence, WhoKeeps},
 };
 
 use super::*;
@@ -181,6 +181,7 @@ fn view(depot: &Depot) -> impl PartialEq + std::fmt::Debug {
     (
         depot.locate(&device(), &locate),
         depot.list_packs(&device(), &list),
+        depot.sentences(&device(), &condemned_ones()),
         depot.owner_state(&owner()),
         depot.next_word(&peer(9), &owner()),
         (0..PEERS)
@@ -190,6 +191,13 @@ fn view(depot: &Depot) -> impl PartialEq + std::fmt::Debug {
             .map(|n| depot.packs.get(&pack(n)).map(|pack| pack.dying))
             .collect::<Vec<_>>(),
     )
+}
+
+fn condemned_ones() -> ListCondemned {
+    ListCondemned {
+        owner: owner(),
+        after: None,
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -398,4 +406,30 @@ fn health_says_what_is_missing() {
         town.depot.health(&peer(1), &stranger).unwrap_err().reason,
         Reason::NotAllowed
     );
+}
+
+#[test]
+fn what_is_condemned_is_told_until_it_is_canceled() {
+    let mut town = Town::new();
+    (1..4).for_each(|n| town.keep(n, 0, 0));
+    let told = |town: &Town| {
+        let told = town.depot.sentences(&device(), &condemned_ones()).unwrap();
+        let one = |sentence: &Sentence| (sentence.pack, sentence.number);
+        told.sentences.iter().map(one).collect::<Vec<_>>()
+    };
+    for (number, packs) in [(1, vec![1, 2, 9]), (2, vec![2, 3])] {
+        town.change(|depot, changes| depot.keep_word(condemned(number, &packs), changes))
+            .unwrap();
+    }
+    assert_eq!(told(&town), [(pack(1), 1), (pack(2), 2), (pack(3), 2)]);
+    let rest = ListCondemned {
+        after: Some(pack(2)),
+        ..condemned_ones()
+    };
+    let rest = town.depot.sentences(&device(), &rest).unwrap();
+    assert_eq!((rest.sentences.len(), rest.more), (1, false));
+    town.change(|depot, changes| depot.keep_word(pardoned(1), changes))
+        .unwrap();
+    assert_eq!(told(&town), [(pack(2), 2), (pack(3), 2)]);
+    assert!(town.depot.sentences(&peer(1), &condemned_ones()).is_err());
 }

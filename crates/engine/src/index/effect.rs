@@ -5,7 +5,7 @@ use skep_wire::{
     message::{
         Condemn, Dial, Done, Endpoint, HeadIs, HealthIs, HeartbeatSeen, Instead, Joined, KeepRoster,
         KeepersAre, KeptBy, Located, Message, NewRevocations, OwnerStands, PackIds, Pardon, Peers, Planned,
-        ProveShard, Questions, Reason, Rebuild, Refused, Releasing, ShardsKnown, Shares, Verdicts,
+        ProveShard, Questions, Reason, Rebuild, Refused, Releasing, Sentences, ShardsKnown, Shares, Verdicts,
         WantTriples, Welcome,
     },
     record::{Revocations, Role},
@@ -216,6 +216,8 @@ bodies! {
         HealthIs,
         /// Who keeps them.
         KeptBy,
+        /// What is condemned.
+        Sentences,
         /// What is known of an owner.
         OwnerStands,
         /// The head.

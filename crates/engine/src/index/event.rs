@@ -6,9 +6,9 @@ use skep_wire::{
     PeerId, PeerName,
     message::{
         Answers, Attend, Condemn, Deposit, Drop, Find, GetHead, Health, Heartbeat, Held, Hello, Hold,
-        Introduce, Join, KeepHead, KeepRoster, Keepers, Leave, ListPacks, ListPeers, Locate, Lookup, Lost,
-        MalformedMessage, Message, OwnerState, Pardon, Ping, Plan, Publish, Release, Reported, Returned,
-        Revoke, ShardFailed, ShardProof, WhoKeeps,
+        Introduce, Join, KeepHead, KeepRoster, Keepers, Leave, ListCondemned, ListPacks, ListPeers, Locate,
+        Lookup, Lost, MalformedMessage, Message, OwnerState, Pardon, Ping, Plan, Publish, Release, Reported,
+        Returned, Revoke, ShardFailed, ShardProof, WhoKeeps,
     },
     record::Role,
     ticket::Secret,
@@ -216,6 +216,8 @@ requests! {
     Health,
     /// Who keeps packs?
     WhoKeeps,
+    /// Which packs are condemned?
+    ListCondemned,
     /// Keep an owner's roster.
     KeepRoster,
     /// Keep a device's head.

@@ -284,6 +284,7 @@ impl Index {
             Request::ListPacks(list) => self.depot.list_packs(&device, &list)?.into(),
             Request::Health(health) => self.depot.health(&device, &health)?.into(),
             Request::WhoKeeps(who) => self.who_keeps(now, caller, &who)?.into(),
+            Request::ListCondemned(list) => self.depot.sentences(&device, &list)?.into(),
             Request::KeepRoster(keep) => self.keep_roster(keep, effects)?.into(),
             Request::KeepHead(keep) => {
                 self.depot.keep_head(keep.head, &mut effects.changes)?;

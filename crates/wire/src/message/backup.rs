@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HeadNumber, HeldShard, Holder, KIB, Keeper, Level, LocatedPack, Message, NewPack, PackPlan, ShardName,
-    ShardSource,
+    HeadNumber, HeldShard, Holder, KIB, Keeper, Level, LocatedPack, Message, NewPack, PackPlan, Sentence,
+    ShardName, ShardSource,
 };
 use crate::{
     backup::{Cancelation, Condemnation, Head, MAX_DEVICES, MAX_RETIRED, PackRecord, Permit, Roster, Scheme},
@@ -156,6 +156,21 @@ messages! {
         /// Ascending by their keys. At most 2,048.
         #[serde(deserialize_with = "bounded::list::<2048, _, _>")]
         keepers: Vec<Keeper>,
+    }
+    /// Which packs are condemned, and that was not canceled? From a device. Answer: [`Sentences`].
+    0x0315 80, ListCondemned {
+        /// Whose.
+        owner: OwnerId,
+        /// Go on after this one; none: from the start.
+        after: Option<PackId>,
+    }
+    /// Ascending by pack and device; all of a pack are on one page.
+    0x0316 320 * KIB, Sentences {
+        /// At most 4,096.
+        #[serde(deserialize_with = "bounded::list::<4096, _, _>")]
+        sentences: Vec<Sentence>,
+        /// Whether there are more after the last.
+        more: bool,
     }
 
     /// I want to be rid of what I keep, of one owner or of all: others shall rebuild it, and I am asked to keep nothing

@@ -252,6 +252,17 @@ pub struct LocatedPack {
     pub held: Vec<ShardAt>,
 }
 
+/// A pack that a device has condemned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Sentence {
+    /// Which.
+    pub pack: PackId,
+    /// Who says so.
+    pub device: PeerId,
+    /// The highest number of its condemnations that name the pack.
+    pub number: u64,
+}
+
 /// The newest head of a device that somebody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadNumber {

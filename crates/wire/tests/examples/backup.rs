@@ -235,6 +235,15 @@ pub(super) fn looking() -> Vec<Example> {
                 presence: Presence::Failed,
             }],
         }),
+        message(ListCondemned { owner, after: None }),
+        message(Sentences {
+            sentences: vec![Sentence {
+                pack: pack(0xa1),
+                device: device(),
+                number: 3,
+            }],
+            more: false,
+        }),
     ]
 }
 
