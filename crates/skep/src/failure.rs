@@ -44,9 +44,11 @@ impl Failure {
 
 impl From<ErrorBody> for Failure {
     fn from(body: ErrorBody) -> Self {
-        Self {
-            exit: Exit::Failed,
-            body,
-        }
+        // Some wrong usage is found by the running peer alone, such as a path that is not there.
+        let exit = match body.kind.as_str() {
+            "usage" => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self { exit, body }
     }
 }

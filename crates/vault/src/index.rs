@@ -56,6 +56,13 @@ pub struct Location<'a> {
     pub entry: &'a Entry,
 }
 
+/// A short name for a place in one [`Index`]: of a piece that is in several packs, always the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot {
+    row: u32,
+    number: u32,
+}
+
 /// The pieces that are stored, in memory.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -201,6 +208,21 @@ impl Index {
             offset: *row.offsets.get(number as usize)?,
             entry: row.listed.contents.entries.get(number as usize)?,
         })
+    }
+
+    /// A short name for the place of a piece.
+    #[must_use]
+    pub fn slot(&self, id: &PieceId) -> Option<Slot> {
+        let (row, number) = *self.pieces.get(id)?;
+        Some(Slot { row, number })
+    }
+
+    /// What is at a place: the pack, and the piece in it.
+    #[must_use]
+    pub fn at(&self, slot: Slot) -> Option<(&Listed, &Entry)> {
+        let listed = &self.packs.get(slot.row as usize)?.listed;
+        let entry = listed.contents.entries.get(slot.number as usize)?;
+        Some((listed, entry))
     }
 
     /// All packs, in the order they were added.

@@ -17,7 +17,7 @@ use super::{
     Api, stream,
     types::{
         BackupRequest, CheckRequest, DiffRequest, ErrorBody, ForgetRequest, LookRequest, PhraseBody,
-        Progress, RestoreRequest, RevokeRequest, Status,
+        Progress, PruneRequest, RestoreRequest, RevokeRequest, Status,
     },
 };
 use crate::{
@@ -36,6 +36,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/v1/restore", post(restore))
         .route("/v1/check", post(check))
         .route("/v1/forget", post(forget))
+        .route("/v1/prune", post(prune))
         .route("/v1/snapshot/ls", post(look))
         .route("/v1/snapshot/diff", post(diff))
         .route("/v1/snapshots/{snapshot}/{*path}", get(file))
@@ -64,6 +65,13 @@ async fn check(State(api): State<Api>, Json(request): Json<CheckRequest>) -> Res
     let core = api.node.core.clone();
     long(api, "checking", async move |meter| {
         backup::check(&core, request, meter).await
+    })
+}
+
+async fn prune(State(api): State<Api>, Json(request): Json<PruneRequest>) -> Response {
+    let core = api.node.core.clone();
+    long(api, "pruning", async move |meter| {
+        backup::prune(&core, request, meter).await
     })
 }
 

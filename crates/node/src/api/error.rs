@@ -264,6 +264,10 @@ impl From<BackupError> for ErrorBody {
             | BackupError::Paths
             | BackupError::Glob(_)
             | BackupError::Redundancy(_) => ("usage", "see `skep backup --help`"),
+            BackupError::NotPruned(_) => (
+                "not_pruned",
+                "run it again; if that does not help, `skep check` says what is lost, and which snapshots to forget",
+            ),
             BackupError::Policy(_) => ("usage", "see `skep forget --help`"),
             BackupError::Denied(_) => (
                 "denied",

@@ -474,6 +474,29 @@ pub struct ForgetDone {
     pub dry_run: bool,
 }
 
+/// `POST /v1/prune`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneRequest {
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// The end of a prune.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneDone {
+    /// Packs that were condemned.
+    pub packs: usize,
+    /// What they take, with all holders: free when the grace of each is over.
+    pub freed_bytes: u64,
+    /// Bytes that were packed anew.
+    pub repacked_bytes: u64,
+    /// Packs that stay.
+    pub kept: usize,
+    /// Whether nothing was done.
+    pub dry_run: bool,
+}
+
 /// `POST /v1/snapshot/ls`, `.../cat`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookRequest {

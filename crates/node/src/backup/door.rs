@@ -14,7 +14,7 @@ use super::{
     forgetting, looking, making,
     meter::Meter,
     near::{Listing, Near},
-    needs,
+    needs, pruning,
     reader::Reader,
     restoring, snapshots,
     state::{Owned, State},
@@ -23,7 +23,8 @@ use super::{
 use crate::{
     api::types::{
         BackupDone, BackupRequest, CheckDone, CheckRequest, DiffRequest, Difference, EntryLine, ForgetDone,
-        ForgetRequest, LookRequest, RecoverDone, RestoreDone, RestoreRequest, SnapshotLine,
+        ForgetRequest, LookRequest, PruneDone, PruneRequest, RecoverDone, RestoreDone, RestoreRequest,
+        SnapshotLine,
     },
     core::Core,
 };
@@ -174,6 +175,23 @@ pub(crate) async fn forget(core: &Arc<Core>, request: ForgetRequest) -> Result<F
     forgetting::forget(core, &state, owned, request).await
 }
 
+/// Condemns what no snapshot needs.
+pub(crate) async fn prune(
+    core: &Arc<Core>,
+    request: PruneRequest,
+    meter: Arc<Meter>,
+) -> Result<PruneDone, BackupError> {
+    let _alone = core.backups.busy.try_lock().map_err(|_| BackupError::Busy)?;
+    let state = sync::state(core).await?;
+    let mut owned = sync::load(core, &state).await?;
+    sync::with_network(core, &state, &mut owned).await?;
+    if !owned.allows(&core.id(), Rights::ALL) {
+        return Err(BackupError::NotAllowed);
+    }
+    let _stopped_when_dropped = meter.clone().stop_on_drop();
+    pruning::prune(core, &state, owned, request, meter).await
+}
+
 /// What is in a snapshot.
 pub(crate) async fn look(core: &Arc<Core>, request: LookRequest) -> Result<Vec<EntryLine>, BackupError> {
     let (_, snapshot) = snapshots::find(&known(core).await?.1, &request.snapshot)?;
@@ -253,7 +271,7 @@ async fn reading_listed<T: Send + 'static>(
             index,
             of,
             unreadable,
-        } = near.listing(&owned, &device, &BTreeSet::new());
+        } = near.listing(&owned, &device, |_| true);
         for (pack, reason) in unreadable {
             tracing::warn!("the index {pack} cannot be read: {reason}");
         }

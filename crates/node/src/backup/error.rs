@@ -108,6 +108,9 @@ pub enum BackupError {
         /// Why.
         error: io::Error,
     },
+    /// It is not certain what may go.
+    #[error("nothing was condemned: {0}")]
+    NotPruned(String),
     /// Which snapshots to keep makes no sense.
     #[error("{0}")]
     Policy(String),

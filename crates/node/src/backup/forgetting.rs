@@ -83,11 +83,13 @@ async fn commit(
 ) -> Result<(), BackupError> {
     let own = owned.heads.get(&core.id());
     let mut catalog = own.map(|known| known.catalog.clone()).unwrap_or_default();
-    let own: BTreeSet<SnapshotId> = catalog.snapshots.iter().map(Snapshot::id).collect();
     catalog
         .snapshots
         .retain(|snapshot| !forgotten.contains(&snapshot.id()));
-    let of_others = forgotten.iter().filter(|id| !own.contains(id));
+    // Also those that were taken over from a retired device, whose head says them still.
+    let others = owned.heads.iter().filter(|(device, _)| **device != core.id());
+    let of_others = others.flat_map(|(_, known)| known.catalog.snapshots.iter().map(Snapshot::id));
+    let of_others: BTreeSet<SnapshotId> = of_others.filter(|id| forgotten.contains(id)).collect();
     catalog.forgotten.extend(of_others);
     if catalog.forgotten.len() > MAX_FORGOTTEN {
         return Err(BackupError::Policy(
@@ -96,13 +98,9 @@ async fn commit(
     }
     // All packs stay on the list: a prune finds out which are still needed.
     let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
-    for pack in catalog.indexes.iter().rev().take(1) {
-        far.meet(pack).await;
-    }
-    let holders = far.holders().into_values().collect();
     let owned = Arc::new(owned);
     let needed = needed(core, state, &owned, far).await?;
-    sync::commit(core, state, &owned, catalog, needed, holders).await
+    sync::commit(core, state, &owned, catalog, needed).await
 }
 
 /// Every pack that this device's head lists.
@@ -118,7 +116,7 @@ async fn needed(
             state: &state,
             far: &far,
         };
-        let mut listing = near.listing(&owned, &device, &BTreeSet::new());
+        let mut listing = near.listing(&owned, &device, |_| true);
         match listing.unreadable.pop() {
             // What it lists would be missing in the next head.
             Some((_, reason)) => Err(BackupError::NotKept(format!("an index cannot be read: {reason}"))),

@@ -4,26 +4,21 @@
 //! the next backup.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use skep_vault::{
-    Catalog, Content, Index, Kind, PieceId, Sealer, Snapshot,
-    head::HeadError,
-    index::{self, Listed},
-    pack::Sealed,
-    sealer::Keys,
-    snapshot::MAX_SNAPSHOTS,
+    Catalog, Content, Index, Kind, Sealer, Snapshot, SnapshotId, head::HeadError, index::Listed,
+    pack::Sealed, snapshot::MAX_SNAPSHOTS,
 };
 use skep_wire::{
-    PackId, PeerId,
+    PackId,
     backup::{Rights, Scheme},
-    message::Holder,
 };
-use tokio::{sync::mpsc, task::JoinSet, time};
+use tokio::{sync::mpsc, time};
 
 use super::{
     error::BackupError,
@@ -31,24 +26,23 @@ use super::{
     lock,
     meter::Meter,
     near::{Listing, Near},
+    packing::{QUEUED_PACKS, keys, list, seal_index, send_all},
     reader::Reader,
     scan::{self, Scanned},
     send::{Sender, Sent},
     state::{Owned, State},
-    sync,
+    sync, words,
 };
 use crate::{
     api::types::{BackupDone, BackupRequest},
     core::Core,
 };
 
-/// Packs that wait to be sent, beside those that are being sent.
-const QUEUED_PACKS: usize = 1;
-/// Packs that are being sent at the same time.
-const SENT_AT_ONCE: usize = 3;
 /// How long, and how often, to wait for the confirmations of holders before it is said what is confirmed.
 const CONFIRMATION_PAUSE: Duration = Duration::from_millis(100);
 const CONFIRMATION_TRIES: u32 = 50;
+/// How often a snapshot is made anew because packs went away meanwhile.
+const ATTEMPTS: u32 = 3;
 /// The most paths of a backup, as the format has it.
 const MAX_PATHS: usize = 64;
 
@@ -70,10 +64,11 @@ struct Made {
     /// All packs that were sealed, or kept by an earlier backup that did not finish, index packs apart.
     listed: Vec<Listed>,
     indexes: Vec<PackId>,
+    /// Those that holders have acknowledged to this backup.
+    fresh: BTreeSet<PackId>,
     /// What the device's snapshots needed before.
     needed: BTreeSet<PackId>,
     new_bytes: u64,
-    far: Far,
 }
 
 /// Makes one snapshot.
@@ -82,6 +77,33 @@ pub(super) async fn back_up(
     request: BackupRequest,
     meter: Arc<Meter>,
 ) -> Result<BackupDone, BackupError> {
+    let _stopped_when_dropped = meter.clone().stop_on_drop();
+    let (mut replaces, mut attempt) = (None, 1);
+    loop {
+        let (done, snapshot) = attempt_one(core, &request, meter.clone(), replaces).await?;
+        if !done.lacks_packs || attempt == ATTEMPTS {
+            return Ok(done.told);
+        }
+        // Another device pruned meanwhile what this one relied on: it is stored again, under a further head.
+        tracing::info!("packs went away during the backup; their pieces are stored again");
+        (replaces, attempt) = (Some(snapshot), attempt + 1);
+    }
+}
+
+/// A snapshot that was committed.
+struct Committed {
+    told: BackupDone,
+    /// Packs that it needs went away while it was made.
+    lacks_packs: bool,
+}
+
+/// One snapshot, in the place of one that lacks packs.
+async fn attempt_one(
+    core: &Arc<Core>,
+    request: &BackupRequest,
+    meter: Arc<Meter>,
+    replaces: Option<SnapshotId>,
+) -> Result<(Committed, SnapshotId), BackupError> {
     let scheme = parse_scheme(&request.redundancy)?;
     let (paths, exclude) = (request.paths.clone(), scan::parse_globs(&request.exclude)?);
     let paths = canonical(core, paths).await?;
@@ -113,12 +135,11 @@ pub(super) async fn back_up(
         state: state.clone(),
         owned: owned.clone(),
         wanted,
-        gone,
+        gone: gone.clone(),
         far,
-        meter: meter.clone(),
+        meter,
     };
     let (packs, queue) = mpsc::channel(QUEUED_PACKS);
-    let _stopped_when_dropped = meter.stop_on_drop();
     let sealing = core.world.work.call(move || seal(job, &packs));
     let (made, sent) = tokio::join!(sealing, send_all(&sender, &state, queue));
     // If sending failed, that is why the threads stopped.
@@ -130,6 +151,8 @@ pub(super) async fn back_up(
         state: &state,
         owned: &owned,
         paths: &paths,
+        gone: &gone,
+        replaces,
     };
     commit.finish(made, sent).await
 }
@@ -188,7 +211,8 @@ fn bytes(path: &Path) -> Vec<u8> {
     path.as_os_str().as_bytes().to_vec()
 }
 
-/// Which of the packs that would be relied on are lost: their pieces are stored again.
+/// Which packs are not to be relied on: those that are lost, and those that are condemned and in no head of this
+/// device. Their pieces are stored again.
 async fn gone(core: &Arc<Core>, state: &State, owned: &Arc<Owned>) -> Result<BTreeSet<PackId>, BackupError> {
     let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
     let (inner, heads) = (state.clone(), owned.clone());
@@ -198,14 +222,17 @@ async fn gone(core: &Arc<Core>, state: &State, owned: &Arc<Owned>) -> Result<BTr
             state: &inner,
             far: &far,
         };
-        let listing = near.listing(&heads, &device, &BTreeSet::new());
-        let mut all: BTreeSet<PackId> = listing.of.into_values().flatten().collect();
+        let mut of = near.listing(&heads, &device, |_| true).of;
+        let own = of.remove(&device).unwrap_or_default();
+        let mut all: BTreeSet<PackId> = of.into_values().flatten().chain(own.iter().copied()).collect();
         all.extend(inner.pending()?.iter().map(|listed| listed.pack));
-        Ok::<_, std::io::Error>(all)
+        Ok::<_, std::io::Error>((own, all))
     };
-    let all = core.world.work.call(list).await?;
-    let health = sync::health(core, owned.owner, all).await?;
-    Ok(health.map(|is| is.lost.into_iter().collect()).unwrap_or_default())
+    let (own, all) = core.world.work.call(list).await?;
+    let mut gone = sync::lost(core, owned.owner, all).await?;
+    let condemned = words::sentences(core, owned.owner).await?;
+    gone.extend(condemned.into_keys().filter(|pack| !own.contains(pack)));
+    Ok(gone)
 }
 
 /// Scans, seals and hands the packs over. Blocks.
@@ -219,7 +246,7 @@ fn seal(job: Job, packs: &mpsc::Sender<Sealed>) -> Result<Made, BackupError> {
         mut index,
         of,
         unreadable,
-    } = near.listing(owned, &device, &job.gone);
+    } = near.listing(owned, &device, |pack| !job.gone.contains(pack));
     for (pack, reason) in unreadable {
         // What only it lists is stored again.
         tracing::warn!("the index {pack} cannot be read: {reason}");
@@ -240,36 +267,21 @@ fn seal(job: Job, packs: &mpsc::Sender<Sealed>) -> Result<Made, BackupError> {
     let reader = Reader::new(&owned.ring, &index, &near);
     let scanned = scan::scan(&job.wanted, &sealer, &reader, &job.meter)?;
     sealer.flush();
+    let mut fresh: BTreeSet<PackId> = lock(&sealed).iter().map(|listed| listed.pack).collect();
     listed.append(&mut lock(&sealed));
     listed.extend(foreign(&index, &sealer.reused(), &needed));
     let indexes = seal_index(&sealer, &sealed, &listed);
+    fresh.extend(&indexes);
     let new_bytes = sealer.new_bytes();
     drop((reader, sealer));
     Ok(Made {
         scanned,
         listed,
         indexes,
+        fresh,
         needed,
         new_bytes,
-        far: job.far,
     })
-}
-
-fn keys(owned: &Owned) -> Result<Keys<'_>, BackupError> {
-    let epoch = owned.roster.epoch;
-    Ok(Keys {
-        naming: owned.ring.naming(),
-        epoch,
-        key: owned.ring.epoch(epoch).ok_or(BackupError::NotAllowed)?,
-    })
-}
-
-fn list(pack: &Sealed) -> Listed {
-    Listed {
-        pack: pack.id,
-        size: u32::try_from(pack.bytes.len()).expect("a pack has at most 16 MiB"),
-        contents: pack.contents.clone(),
-    }
 }
 
 /// What holders keep of a backup that did not finish.
@@ -285,55 +297,9 @@ fn pending(job: &Job, needed: &BTreeSet<PackId>) -> Result<Vec<Listed>, BackupEr
 }
 
 /// Packs of other devices of which pieces are used: from now on this device needs them too.
-fn foreign(index: &Index, reused: &BTreeSet<PackId>, needed: &BTreeSet<PackId>) -> Vec<Listed> {
+pub(super) fn foreign(index: &Index, reused: &BTreeSet<PackId>, needed: &BTreeSet<PackId>) -> Vec<Listed> {
     let is_foreign = |listed: &&Listed| reused.contains(&listed.pack) && !needed.contains(&listed.pack);
     index.packs().filter(is_foreign).cloned().collect()
-}
-
-/// Seals what is new in the index. Returns the packs that it is in.
-fn seal_index(sealer: &Sealer<'_>, sealed: &Mutex<Vec<Listed>>, listed: &[Listed]) -> Vec<PackId> {
-    let mut hand = sealer.hand();
-    let pieces: Vec<PieceId> = index::encode(listed)
-        .iter()
-        .map(|piece| hand.store(Kind::Index, piece))
-        .collect();
-    if pieces.is_empty() {
-        return Vec::new();
-    }
-    sealer.flush();
-    let packs = std::mem::take(&mut *lock(sealed));
-    packs.iter().map(|listed| listed.pack).collect()
-}
-
-/// Sends packs as they come, some at a time, until there are no more or one cannot be stored.
-async fn send_all(
-    sender: &Arc<Sender>,
-    state: &State,
-    mut queue: mpsc::Receiver<Sealed>,
-) -> Result<(), BackupError> {
-    let mut sending = JoinSet::new();
-    let joined = |done: Result<Result<(), BackupError>, tokio::task::JoinError>| {
-        done.unwrap_or_else(|e| Err(BackupError::NotKept(e.to_string())))
-    };
-    while let Some(pack) = queue.recv().await {
-        if sending.len() >= SENT_AT_ONCE
-            && let Some(done) = sending.join_next().await
-        {
-            joined(done)?;
-        }
-        let (sender, state) = (sender.clone(), state.clone());
-        sending.spawn(async move {
-            let listed = list(&pack);
-            let core = sender.core.clone();
-            sender.keep(pack).await?;
-            let noted = core.world.work.call(move || state.keep_pending(&listed)).await;
-            noted.map_err(BackupError::from)
-        });
-    }
-    while let Some(done) = sending.join_next().await {
-        joined(done)?;
-    }
-    Ok(())
 }
 
 /// What is left when all packs are kept.
@@ -342,13 +308,18 @@ struct Commit<'a> {
     state: &'a State,
     owned: &'a Owned,
     paths: &'a [PathBuf],
+    gone: &'a BTreeSet<PackId>,
+    replaces: Option<SnapshotId>,
 }
 
 impl Commit<'_> {
-    async fn finish(self, made: Made, sent: Sent) -> Result<BackupDone, BackupError> {
+    async fn finish(self, made: Made, sent: Sent) -> Result<(Committed, SnapshotId), BackupError> {
         let own = self.owned.heads.get(&self.core.id());
         let mut catalog = own.map(|known| known.catalog.clone()).unwrap_or_default();
         catalog.indexes.extend(&made.indexes);
+        catalog
+            .snapshots
+            .retain(|snapshot| self.replaces != Some(snapshot.id()));
         let snapshot = self.snapshot(&made.scanned, &catalog);
         let id = snapshot.id();
         if catalog.snapshots.len() >= MAX_SNAPSHOTS {
@@ -358,12 +329,14 @@ impl Commit<'_> {
         let mut needed = made.needed;
         needed.extend(&made.indexes);
         needed.extend(made.listed.iter().map(|listed| listed.pack));
-        let holders = self.holders(&made.far, &catalog, sent.holders).await;
         let list = needed.iter().copied().collect();
-        sync::commit(self.core, self.state, self.owned, catalog, list, holders).await?;
+        sync::commit(self.core, self.state, self.owned, catalog, list).await?;
         self.tidy(&needed).await;
-        let survives = self.survives(needed, sent.survives.unwrap_or(0)).await;
-        Ok(BackupDone {
+        let survives = self.survives(&needed, sent.survives.unwrap_or(0)).await;
+        // Holders have acknowledged what is fresh, whether the coordinator has heard of it or not.
+        let relied = needed.into_iter().filter(|pack| !made.fresh.contains(pack));
+        let lost = sync::lost(self.core, self.owned.owner, relied).await;
+        let told = BackupDone {
             snapshot: id.to_string(),
             files: made.scanned.files,
             bytes: made.scanned.bytes,
@@ -372,21 +345,24 @@ impl Commit<'_> {
             skipped: made.scanned.skipped,
             survives,
             fragile: sent.fragile,
-        })
+        };
+        let lacks_packs = lost.is_ok_and(|lost| lost.iter().any(|pack| !self.gone.contains(pack)));
+        Ok((Committed { told, lacks_packs }, id))
     }
 
     /// How many holders may vanish. They tell the coordinator themselves what they keep, which takes a moment.
-    async fn survives(&self, needed: BTreeSet<PackId>, expected: u32) -> u32 {
+    async fn survives(&self, needed: &BTreeSet<PackId>, expected: u32) -> u32 {
+        let mut survives = 0;
         for _ in 0..CONFIRMATION_TRIES {
             let health = sync::health(self.core, self.owned.owner, needed.iter().copied()).await;
-            match health {
-                Ok(Some(is)) if is.lost.is_empty() && is.survives >= expected => return is.survives,
-                Ok(_) => time::sleep(CONFIRMATION_PAUSE).await,
-                Err(_) => break,
+            let Ok(Some(is)) = health else { break };
+            survives = is.survives;
+            if is.lost.is_empty() && survives >= expected {
+                break;
             }
+            time::sleep(CONFIRMATION_PAUSE).await;
         }
-        let health = sync::health(self.core, self.owned.owner, needed).await;
-        health.ok().flatten().map_or(0, |is| is.survives)
+        survives
     }
 
     fn snapshot(&self, scanned: &Scanned, catalog: &Catalog) -> Snapshot {
@@ -402,22 +378,6 @@ impl Commit<'_> {
             bytes: scanned.bytes,
             missing: scanned.skipped.len() as u64,
         }
-    }
-
-    /// Who is told of the head: who took something, or else who has the newest index.
-    async fn holders(
-        &self,
-        far: &Far,
-        catalog: &Catalog,
-        mut holders: BTreeMap<PeerId, Holder>,
-    ) -> Vec<Holder> {
-        if holders.is_empty()
-            && let Some(pack) = catalog.indexes.last()
-        {
-            far.meet(pack).await;
-        }
-        holders.extend(far.holders());
-        holders.into_values().collect()
     }
 
     /// Removes from the home what is of no use any more. What stays there does no harm.

@@ -12,9 +12,12 @@ mod far;
 mod forgetting;
 mod looking;
 mod making;
+mod marking;
 mod meter;
 mod near;
 mod needs;
+mod packing;
+mod pruning;
 mod reader;
 mod restoring;
 mod scan;
@@ -23,6 +26,7 @@ mod snapshots;
 mod standing;
 mod state;
 mod sync;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +34,9 @@ mod tests;
 pub use error::BackupError;
 pub(crate) use {
     devices::{list as devices, revoke},
-    door::{Backups, back_up, cat, check, diff, drop_phrase, forget, list, look, phrase, recover, restore},
+    door::{
+        Backups, back_up, cat, check, diff, drop_phrase, forget, list, look, phrase, prune, recover, restore,
+    },
     making::validate,
     meter::Meter,
     standing::status,

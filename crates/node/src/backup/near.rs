@@ -59,30 +59,50 @@ impl Packs for Near<'_> {
 }
 
 impl Near<'_> {
-    /// All of a pack, which is then kept in the home.
-    fn whole(&self, pack: &PackId) -> Result<Vec<u8>, String> {
-        let is_it = |bytes: &[u8]| *blake3::hash(bytes).as_bytes() == pack.0;
-        let path = path("packs", pack);
-        if let Ok(Some(bytes)) = self.state.0.read_whole(&path, pack::MAX_PACK_BYTES)
-            && is_it(&bytes)
-        {
-            return Ok(bytes);
+    /// All of a pack, from here or from wherever there is a good copy.
+    pub(super) fn whole(&self, pack: &PackId) -> Result<Vec<u8>, String> {
+        match self.kept(pack) {
+            Some(bytes) => Ok(bytes),
+            None => self.fetch(pack),
         }
+    }
+
+    /// All of a pack that is kept in the home.
+    fn kept(&self, pack: &PackId) -> Option<Vec<u8>> {
+        let kept = self
+            .state
+            .0
+            .read_whole(&path("packs", pack), pack::MAX_PACK_BYTES);
+        kept.ok().flatten().filter(|bytes| is_pack(pack, bytes))
+    }
+
+    fn fetch(&self, pack: &PackId) -> Result<Vec<u8>, String> {
         let size = self.far.size(pack)?;
+        let mut last = String::new();
         for attempt in 0..ATTEMPTS {
-            let bytes = self.far.read(pack, size, 0..size, attempt)?;
-            if is_it(&bytes) {
-                // Without it the next one fetches it again.
-                let _ = self.state.0.write_whole(&path, &bytes, Replace::Allow);
-                return Ok(bytes);
+            match self.far.read(pack, size, 0..size, attempt) {
+                Ok(bytes) if is_pack(pack, &bytes) => return Ok(bytes),
+                Ok(_) => last = format!("every copy of pack {} is damaged", short(pack)),
+                Err(error) => last = error,
             }
         }
-        Err(format!("every copy of pack {} is damaged", short(pack)))
+        Err(last)
     }
 
     /// What is listed in an index pack.
     fn listed(&self, pack: &PackId, ring: &KeyRing) -> Result<Vec<Listed>, String> {
-        let bytes = self.whole(pack)?;
+        let bytes = match self.kept(pack) {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = self.fetch(pack)?;
+                // Without it the next one fetches it again.
+                let _ = self
+                    .state
+                    .0
+                    .write_whole(&path("packs", pack), &bytes, Replace::Allow);
+                bytes
+            }
+        };
         let contents = pack::open_contents(&bytes, ring).map_err(|e| e.to_string())?;
         let key = PackKey::of(&contents, ring).map_err(|e| e.to_string())?;
         let (namer, mut decoder) = (Namer::new(ring.naming()), Decoder::new());
@@ -98,14 +118,20 @@ impl Near<'_> {
         Ok(listed)
     }
 
-    /// What the indexes of all devices list, this `device` first, and of each the newest first: what was
-    /// stored again is looked for where it was stored last. The pieces of packs that are `gone` count as
+    /// What the indexes of all devices list, this `device` first, then what retired ones left, and of each the newest first: what was
+    /// stored again is looked for where it was stored last. The pieces of packs that are not `usable` count as
     /// not stored; the packs are listed as needed all the same, for they may come back.
-    pub(crate) fn listing(&self, owned: &Owned, device: &PeerId, gone: &BTreeSet<PackId>) -> Listing {
+    pub(crate) fn listing(
+        &self,
+        owned: &Owned,
+        device: &PeerId,
+        usable: impl Fn(&PackId) -> bool,
+    ) -> Listing {
         let mut listing = Listing::default();
         let mut seen = BTreeSet::new();
-        let mut devices: Vec<_> = owned.heads.iter().collect();
-        devices.sort_by_key(|(peer, _)| *peer != device);
+        let mut devices: Vec<_> = owned.counting_heads().collect();
+        let is_retired = |peer: &PeerId| owned.roster.device(peer).is_none();
+        devices.sort_by_key(|(peer, _)| (*peer != device, !is_retired(peer)));
         for (peer, known) in devices {
             let mut needs = BTreeSet::new();
             for pack in known.catalog.indexes.iter().rev() {
@@ -116,7 +142,7 @@ impl Near<'_> {
                 });
                 for listed in listed {
                     needs.insert(listed.pack);
-                    if !gone.contains(&listed.pack) && seen.insert(listed.pack) {
+                    if usable(&listed.pack) && seen.insert(listed.pack) {
                         listing.index.insert(listed);
                     }
                 }
@@ -197,6 +223,10 @@ impl State {
         file.read_exact_at(range.start, &mut bytes)?;
         Ok(Some(bytes))
     }
+}
+
+fn is_pack(pack: &PackId, bytes: &[u8]) -> bool {
+    *blake3::hash(bytes).as_bytes() == pack.0
 }
 
 fn path(folder: &str, pack: &PackId) -> RelPath {

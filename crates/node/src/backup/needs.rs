@@ -87,10 +87,10 @@ pub(super) async fn find(core: &Arc<Core>, state: &State, owned: Arc<Owned>) -> 
 
 /// Reads the folders of all snapshots. Blocks.
 fn search(owned: &Owned, near: &Near<'_>, device: &PeerId) -> Needs {
-    let Listing { index, .. } = near.listing(owned, device, &BTreeSet::new());
+    let Listing { index, .. } = near.listing(owned, device, |_| true);
     let reader = Reader::new(&owned.ring, &index, near);
     // Without the indexes nothing is found again.
-    let catalogs = owned.heads.values().map(|known| &known.catalog);
+    let catalogs = owned.counting_heads().map(|(_, known)| &known.catalog);
     let indexes: BTreeSet<PackId> = catalogs.flat_map(|catalog| &catalog.indexes).copied().collect();
     let mut search = Search {
         reader: &reader,

@@ -4,7 +4,6 @@
 //! that fails is told to the coordinator, which names the same again, or another.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
@@ -45,8 +44,6 @@ pub(super) struct Sender {
 pub(super) struct Sent {
     /// Bytes that holders stored.
     pub(super) stored_bytes: u64,
-    /// Everybody who took something.
-    pub(super) holders: BTreeMap<PeerId, Holder>,
     /// There is a single copy of a pack.
     pub(super) fragile: bool,
     /// How many holders may vanish of those who took a pack, of the worst pack.
@@ -154,9 +151,7 @@ impl Sender {
         for attempt in 0..ATTEMPTS {
             match self.store(&parcel.record, shard, &bytes, &holder).await {
                 Ok(()) => {
-                    let mut sent = lock(&self.sent);
-                    sent.stored_bytes += bytes.len() as u64;
-                    sent.holders.insert(holder.peer, holder);
+                    lock(&self.sent).stored_bytes += bytes.len() as u64;
                     return Ok(());
                 }
                 Err(error) => last = format!("{}: {error}", holder.name),
@@ -177,7 +172,7 @@ impl Sender {
     }
 
     /// Returns when the holder has synced it.
-    async fn store(
+    pub(super) async fn store(
         &self,
         record: &Signed<PackRecord>,
         shard: ShardName,

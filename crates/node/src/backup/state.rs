@@ -4,10 +4,14 @@
 //! Nothing is ever replaced by something older: whoever shows an older roster or head is not believed.
 //! Everything is read from the disk for each operation; there is little of it.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
 
 use skep_vault::{
-    Catalog, KeyRing, Owner, Phrase, head,
+    Catalog, KeyRing, Owner, Phrase, Snapshot, SnapshotId, head,
     owner::{Applicant, device_key, device_ring, open_roster},
 };
 use skep_wire::{
@@ -23,6 +27,8 @@ use crate::home::name;
 const PHRASE: &str = "phrase";
 const ROSTER: &str = "roster";
 const HEADS: &str = "heads";
+/// The number of the last condemnation.
+const CONDEMNED: &str = "condemned";
 /// The most bytes of any of these files.
 const LIMIT: usize = 4 << 20;
 
@@ -131,6 +137,17 @@ impl State {
         self.keep_roster(roster)
     }
 
+    /// The number of this device's next condemnation: higher than any before, even if the home was put back to an
+    /// older state.
+    pub(super) fn next_condemnation(&self, now_unix_s: u64) -> Result<u64, BackupError> {
+        let last = self.0.read_whole(&name(CONDEMNED), LIMIT)?;
+        let last = last.and_then(|text| String::from_utf8(text).ok()?.trim().parse::<u64>().ok());
+        let number = now_unix_s.max(last.unwrap_or(0) + 1);
+        self.0
+            .write_whole(&name(CONDEMNED), number.to_string().as_bytes(), Replace::Allow)?;
+        Ok(number)
+    }
+
     pub(super) fn keep_roster(&self, roster: &Signed<Roster>) -> Result<(), BackupError> {
         Ok(self
             .0
@@ -177,6 +194,25 @@ impl Owned {
         };
         self.heads.insert(known.head.device, known);
         true
+    }
+
+    /// The heads that say what is needed: not those of retired devices whose snapshots were all taken over by
+    /// others, or forgotten. What these list may be gone.
+    pub(super) fn counting_heads(&self) -> impl Iterator<Item = (&PeerId, &Known)> {
+        let is_listed = |device: &PeerId| self.roster.device(device).is_some();
+        let mut settled: BTreeSet<SnapshotId> = BTreeSet::new();
+        for (device, known) in &self.heads {
+            settled.extend(&known.catalog.forgotten);
+            if is_listed(device) {
+                settled.extend(known.catalog.snapshots.iter().map(Snapshot::id));
+            }
+        }
+        let is_open = move |known: &Known| {
+            let snapshots = &known.catalog.snapshots;
+            snapshots.iter().any(|snapshot| !settled.contains(&snapshot.id()))
+        };
+        let counts = move |(device, known): &(&PeerId, &Known)| is_listed(device) || is_open(known);
+        self.heads.iter().filter(counts)
     }
 
     /// Whether the device may do that.
@@ -249,6 +285,14 @@ mod tests {
         assert_eq!(resumed.owner, first.owner);
         // Another key is no device of this owner.
         assert!(state.load(&SigningKey::from_seed([4; 32])).is_err());
+    }
+
+    #[test]
+    fn numbers_of_condemnations_rise_whatever_the_clock_says() {
+        let (_tmp, state) = state();
+        for (now, number) in [(100, 100), (50, 101), (101, 102), (500, 500)] {
+            assert_eq!(state.next_condemnation(now).unwrap(), number);
+        }
     }
 
     #[test]

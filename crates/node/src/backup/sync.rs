@@ -1,6 +1,9 @@
 //! What the network knows of an owner, held against what this device knows; newer wins, on both sides.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use skep_vault::{
@@ -11,21 +14,26 @@ use skep_wire::{
     BlobId, OwnerId, PackId, PeerId, Signed,
     backup::{self, PackList, Roster},
     message::{
-        Done, GetHead, HeadIs, Health, HealthIs, Holder, KeepHead, KeepRoster, Lane, OwnerStands, OwnerState,
-        Reason,
+        Done, GetHead, HeadIs, Health, HealthIs, Holder, KeepHead, KeepRoster, Lane, Locate, Located,
+        OwnerStands, OwnerState, Reason,
     },
 };
 
 use super::{
     error::BackupError,
     state::{Owned, State, applicant},
+    words,
 };
 use crate::{core::Core, session::SessionError};
 
 /// How many packs fit one question for their health.
 const HEALTH_PACKS: usize = 4096;
+/// The most packs that an answer names as lost.
+const TOLD_LOST: usize = 64;
+/// How many packs fit one question for their holders.
+pub(super) const LOCATED_PACKS: usize = 256;
 /// How many holders are told of a head.
-const TOLD_HOLDERS: usize = 8;
+const TOLD_HOLDERS: usize = 64;
 
 /// The folder of this peer's backups.
 pub(super) async fn state(core: &Arc<Core>) -> Result<State, BackupError> {
@@ -210,16 +218,40 @@ fn together(a: HealthIs, b: HealthIs) -> HealthIs {
     }
 }
 
+/// Which of these packs are lost: too few shards of them are left, or nobody knows them.
+pub(super) async fn lost(
+    core: &Arc<Core>,
+    owner: OwnerId,
+    packs: impl IntoIterator<Item = PackId>,
+) -> Result<BTreeSet<PackId>, BackupError> {
+    let packs: Vec<PackId> = packs.into_iter().collect();
+    let mut lost = BTreeSet::new();
+    let mut open: Vec<&[PackId]> = packs.chunks(HEALTH_PACKS).collect();
+    while let Some(packs) = open.pop() {
+        let asked = packs.to_vec();
+        let is: HealthIs = core.session.ask(&Health { owner, packs: asked }).await?;
+        // An answer names a few only: then the question is divided.
+        if is.lost.len() < TOLD_LOST || packs.len() <= TOLD_LOST {
+            lost.extend(is.lost);
+        } else {
+            let (front, back) = packs.split_at(packs.len() / 2);
+            open.extend([front, back]);
+        }
+    }
+    Ok(lost)
+}
+
 /// Commits a catalog: from now on this is what the device's snapshots are. `list` names every pack that
-/// it needs.
+/// it needs; if some of them are condemned, that is canceled first.
 pub(super) async fn commit(
     core: &Arc<Core>,
     state: &State,
     owned: &Owned,
     catalog: Catalog,
     list: Vec<PackId>,
-    holders: Vec<Holder>,
 ) -> Result<(), BackupError> {
+    words::spare(core, owned.owner, &list).await?;
+    let holders = sample(core, owned.owner, &list).await?;
     let bytes = Bytes::from(backup::encode_pack_list(list));
     let device = core.id();
     let previous = owned.heads.get(&device).map_or_else(Previous::default, |known| {
@@ -251,6 +283,21 @@ pub(super) async fn commit(
         .await?;
     tell_holders(core, &owned.signed, &word, holders).await;
     Ok(())
+}
+
+/// Holders that are online now, of some of these packs from all over the list.
+async fn sample(core: &Arc<Core>, owner: OwnerId, list: &[PackId]) -> Result<Vec<Holder>, BackupError> {
+    let step = list.len().div_ceil(LOCATED_PACKS).max(1);
+    let packs: Vec<PackId> = list.iter().step_by(step).copied().collect();
+    if packs.is_empty() {
+        return Ok(Vec::new());
+    }
+    match core.session.ask::<_, Located>(&Locate { owner, packs }).await {
+        Ok(located) => Ok(located.holders),
+        // This device may write and not read. Holders hear of the head from the coordinator.
+        Err(SessionError::Refused { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Holders keep heads too, so that losing the coordinator loses no backup. Those that are missed hear of it from

@@ -1,5 +1,5 @@
 //! Backups and restores of real folders, with packs in memory.
 
 mod identity;
-mod rig;
+pub(super) mod rig;
 mod troubles;

@@ -8,7 +8,7 @@ use skep_wire::{
 };
 use tokio::time;
 
-use super::{lists, words};
+use super::{announce, lists, words};
 use crate::core::Core;
 
 /// How often time is counted: so much of it is lost in a crash.
@@ -34,22 +34,19 @@ pub(crate) async fn run(core: Arc<Core>) {
 }
 
 async fn pass(core: &Arc<Core>, owner: OwnerId, time: Duration) {
-    let _turn = core.hold.writing.lock().await;
-    let due = {
-        let mut owners = core.hold.owners();
-        let Some(known) = owners.get_mut(&owner) else {
-            return;
-        };
-        if !known.docket.is_waiting() {
-            return;
-        }
-        known.docket.served(time);
-        known.docket.due()
-    };
-    let gone = delete(core, owner, due).await;
-    if words::save_docket(core, owner).await.is_err() {
-        tracing::warn!("the time that passed for what is condemned could not be noted");
+    match serve(core, &owner, time) {
+        None => return,
+        Some(due) if due.is_empty() => return save(core, owner).await,
+        Some(_) => {}
     }
+    // Some device may need by now what was condemned: without the newest heads, nothing goes.
+    if announce::exchange(core, owner).await.is_err() {
+        return save(core, owner).await;
+    }
+    let _turn = core.hold.writing.lock().await;
+    let due = serve(core, &owner, Duration::ZERO).unwrap_or_default();
+    let gone = delete(core, owner, due).await;
+    note(core, owner).await;
     for shards in gone.chunks(BATCH) {
         let lost = Lost {
             shards: shards.to_vec(),
@@ -57,6 +54,25 @@ async fn pass(core: &Arc<Core>, owner: OwnerId, time: Duration) {
         if core.session.ask::<_, Done>(&lost).await.is_err() {
             core.hold.untold.notify_one();
         }
+    }
+}
+
+/// Time passes for what is condemned, if anything is. Returns what is due.
+fn serve(core: &Core, owner: &OwnerId, time: Duration) -> Option<Vec<PackId>> {
+    let mut owners = core.hold.owners();
+    let docket = &mut owners.get_mut(owner)?.docket;
+    docket.served(time);
+    docket.is_waiting().then(|| docket.due())
+}
+
+async fn save(core: &Arc<Core>, owner: OwnerId) {
+    let _turn = core.hold.writing.lock().await;
+    note(core, owner).await;
+}
+
+async fn note(core: &Arc<Core>, owner: OwnerId) {
+    if words::save_docket(core, owner).await.is_err() {
+        tracing::warn!("the time that passed for what is condemned could not be noted");
     }
 }
 

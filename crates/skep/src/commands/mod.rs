@@ -24,6 +24,7 @@ mod ls;
 mod man;
 mod peers;
 mod phrase;
+mod prune;
 mod restore;
 mod revoke;
 mod schedule;
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Evict(evict::Args),
     Forget(forget::Args),
     Schedule(schedule::Args),
+    Prune(prune::Args),
     RecoveryPhrase(phrase::ShowArgs),
     Recover(phrase::RecoverArgs),
     Downloads(downloads::Args),
@@ -100,6 +102,7 @@ pub(crate) fn run(command: Command, globals: &Globals, out: &Output) -> Result<E
         Command::Forget(args) => forget::run(&args, globals, out),
         Command::Schedule(args) => schedule::run(args, globals, out),
         Command::Evict(args) => evict::run(args, globals, out),
+        Command::Prune(args) => prune::run(&args, globals, out),
         Command::Check(args) => check::run(&args, globals, out),
         Command::RecoveryPhrase(args) => phrase::show(&args, globals, out),
         Command::Recover(args) => phrase::recover(&args, globals, out),

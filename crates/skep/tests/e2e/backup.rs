@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Network, Peer, Tree, text, write_random};
+use crate::support::{Network, Peer, Tree, eventually, text, write_random};
 
 /// An owner, and storage peers that do nothing else.
 struct Stage {
@@ -19,9 +19,14 @@ struct Stage {
 
 impl Stage {
     fn new(storage: usize) -> Self {
+        Self::with_grace(storage, "7d")
+    }
+
+    fn with_grace(storage: usize, grace: &str) -> Self {
         let network = Network::start();
+        let options = ["--role", "storage", "--grace", grace];
         let storage = (0..storage)
-            .map(|number| network.peer_with(&format!("storage-{number}"), &["--role", "storage"]))
+            .map(|number| network.peer_with(&format!("storage-{number}"), &options))
             .collect();
         let owner = network.peer_with("owner", &["--role", "owner"]);
         Self {
@@ -121,8 +126,8 @@ fn what_cannot_be_planned_read_or_found_is_told() {
     stage
         .owner
         .run(&["backup", text(&folder), "--redundancy", "much"])
-        .refused(1, "usage");
-    stage.owner.run(&["backup", "/no/such/path"]).refused(1, "usage");
+        .refused(2, "usage");
+    stage.owner.run(&["backup", "/no/such/path"]).refused(2, "usage");
     // A single copy is said to be one.
     symlink("nowhere", folder.join(".link")).unwrap();
     let done = stage.owner.ask(&["backup", text(&folder)]);
@@ -171,7 +176,7 @@ fn snapshots_are_looked_into_compared_and_forgotten() {
     let cat = stage.owner.run(&["cat", &format!("latest:{changed}")]);
     assert_eq!((cat.code, cat.stdout.trim()), (Some(0), "not any more"));
 
-    stage.owner.run(&["forget"]).refused(1, "usage");
+    stage.owner.run(&["forget"]).refused(2, "usage");
     let would = stage.owner.ask(&["forget", "--keep-last", "1", "--dry-run"]);
     assert_eq!(would["forgotten"], serde_json::json!([first]));
     assert_eq!(stage.owner.run(&["snapshots"]).rows().len(), 2);
@@ -180,4 +185,64 @@ fn snapshots_are_looked_into_compared_and_forgotten() {
     stage.owner.run(&["ls-snapshot", first]).refused(1, "not_found");
     let drill = stage.owner.ask(&["restore", "latest", "--verify"]);
     assert_eq!(drill["failed"], Value::Array(vec![]));
+}
+
+/// The shards in the home of a storage peer.
+fn shards(holder: &Peer) -> Vec<PathBuf> {
+    let owners = fs::read_dir(holder.home.join("shards")).unwrap();
+    let files = owners.flat_map(|owner| fs::read_dir(owner.unwrap().path()).into_iter().flatten());
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+fn stored_bytes(stage: &Stage) -> u64 {
+    let sizes = stage.storage.iter().flat_map(shards);
+    sizes
+        .map(|file| fs::metadata(file).map_or(0, |meta| meta.len()))
+        .sum()
+}
+
+#[test]
+fn what_no_snapshot_needs_is_freed_and_nothing_else() {
+    let stage = Stage::with_grace(3, "1s");
+    let folder = stage.files();
+    stage.owner.ask(&["backup", text(&folder), "--redundancy", "3x"]);
+    // Most of the first pack is needed no more.
+    fs::remove_file(folder.join("big")).unwrap();
+    stage.owner.ask(&["backup", text(&folder)]);
+    let nothing = stage.owner.ask(&["prune", "--dry-run"]);
+    assert_eq!(
+        (&nothing["packs"], &nothing["repacked_bytes"]),
+        (&0.into(), &0.into())
+    );
+    stage.owner.ask(&["forget", "--keep-last", "1"]);
+    let would = stage.owner.ask(&["prune", "--dry-run"]);
+    let before = stored_bytes(&stage);
+    let done = stage.owner.ask(&["prune"]);
+    for what in ["packs", "freed_bytes", "repacked_bytes", "kept"] {
+        assert_eq!(would[what], done[what], "{what}");
+    }
+    let freed = done["freed_bytes"].as_u64().unwrap();
+    assert!(freed > 9 << 20, "three copies of 3 MiB: {freed}");
+    assert!(done["repacked_bytes"].as_u64().unwrap() < 1 << 20);
+    eventually("the space is free", || {
+        let left = stored_bytes(&stage);
+        (left + freed < before + (1 << 20)).then_some(())
+    });
+    let checked = stage.owner.ask(&["check", "--read-data"]);
+    assert_eq!(
+        (&checked["failed"], &checked["survives"]),
+        (&Value::Array(vec![]), &2.into())
+    );
+    let drill = stage.owner.ask(&["restore", "latest", "--verify"]);
+    assert_eq!(
+        (&drill["files"], &drill["failed"]),
+        (&21.into(), &Value::Array(vec![]))
+    );
+    assert_eq!(
+        stage.owner.ask(&["prune"])["packs"],
+        0,
+        "everything else is needed"
+    );
+    // The next backup finds everything where it is now.
+    assert_eq!(stage.owner.ask(&["backup", text(&folder)])["new_bytes"], 0);
 }

@@ -27,7 +27,7 @@ use crate::backup::{
 
 /// Packs that a test can lose and damage.
 #[derive(Default)]
-pub(super) struct Memory(pub(super) Mutex<HashMap<PackId, Vec<u8>>>);
+pub(in crate::backup) struct Memory(pub(in crate::backup) Mutex<HashMap<PackId, Vec<u8>>>);
 
 impl Packs for Memory {
     fn size(&self, pack: &PackId) -> Result<u64, String> {
