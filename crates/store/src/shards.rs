@@ -213,9 +213,12 @@ impl Shards {
         if !place.verified {
             self.verify(owner, name)?;
         }
-        self.dir
-            .open(&path(owner, name), Open::Read)?
-            .read_exact_at(first, out)
+        let file = self.dir.open(&path(owner, name), Open::Read)?;
+        if first == 0 {
+            // Whoever reads all of it learns of a record that has rotten, too.
+            signed_record(&*file, place.bytes)?;
+        }
+        file.read_exact_at(first, out)
     }
 
     /// Hashes a shard, and checks the signature of its record. Whether the owner lists the signer is not known here.
@@ -225,9 +228,7 @@ impl Shards {
     pub fn verify(&self, owner: &OwnerId, name: &ShardName) -> io::Result<()> {
         let place = self.place(owner, name).ok_or(io::ErrorKind::NotFound)?;
         let file = self.dir.open(&path(owner, name), Open::Read)?;
-        let (_, signed) = read_record(&*file, place.bytes)?;
-        let claimed = signed.peek().map_err(|_| damaged())?;
-        let record = signed.open(&claimed.device.0).map_err(|_| damaged())?;
+        let record = signed_record(&*file, place.bytes)?;
         let expected = record.shards.get(usize::from(name.shard)).ok_or_else(damaged)?;
         if record.owner != *owner || record.pack != name.pack || hash(&*file, place.size)? != *expected {
             return Err(damaged());
@@ -344,6 +345,13 @@ fn read_record(file: &dyn File, bytes: u64) -> io::Result<(u64, Signed<PackRecor
     } else {
         Err(damaged())
     }
+}
+
+/// The same, if it is what its device signed.
+fn signed_record(file: &dyn File, bytes: u64) -> io::Result<PackRecord> {
+    let (_, signed) = read_record(file, bytes)?;
+    let said = signed.peek().map_err(|_| damaged())?;
+    signed.open(&said.device.0).map_err(|_| damaged())
 }
 
 fn hash(file: &dyn File, size: u64) -> io::Result<BlobId> {

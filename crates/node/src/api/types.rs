@@ -443,6 +443,25 @@ pub struct CheckDone {
     pub reachable: u64,
     /// What is lost or damaged, and how.
     pub failed: Vec<Skipped>,
+    /// Shards that were missing or damaged at a holder, and what was done.
+    pub damaged: Vec<Damage>,
+}
+
+/// A shard that was not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The pack's id.
+    pub pack: String,
+    /// Which shard of it.
+    pub shard: u8,
+    /// The name of who should have it.
+    pub holder: String,
+    /// What was wrong with it.
+    pub problem: String,
+    /// What was done.
+    pub done: String,
+    /// Whether the holder has it again.
+    pub repaired: bool,
 }
 
 /// `POST /v1/forget`
@@ -491,7 +510,7 @@ pub struct PruneDone {
     pub freed_bytes: u64,
     /// Bytes that were packed anew.
     pub repacked_bytes: u64,
-    /// Packs that stay.
+    /// Packs that stay, index packs and new ones apart.
     pub kept: usize,
     /// Whether nothing was done.
     pub dry_run: bool,

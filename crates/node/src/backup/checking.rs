@@ -1,20 +1,20 @@
 //! `check`: whether every piece of every snapshot is where the index says, and, if wanted, whether it can be
-//! read.
+//! read. What is lost is named for each snapshot and file. Shards are looked after by [`super::mending`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use skep_vault::{
     Content, PieceId, SnapshotId,
     piece::Decoder,
     tree::{Entry, Node},
 };
-use skep_wire::message::HealthIs;
+use skep_wire::{PackId, message::HealthIs};
 
 use super::{
     meter::Meter,
-    reader::{Lost, Reader},
+    reader::{Lost, Reader, short},
 };
-use crate::api::types::{CheckDone, Skipped};
+use crate::api::types::{CheckDone, Damage, Skipped};
 
 /// What was found by reading.
 #[derive(Debug, Default)]
@@ -23,33 +23,39 @@ pub(super) struct Found {
     failed: Vec<Skipped>,
 }
 
+/// What to look at, and how.
+pub(super) struct Wanted {
+    pub(super) roots: Vec<(SnapshotId, Content)>,
+    pub(super) read_data: bool,
+    /// Packs of which too few shards are left.
+    pub(super) lost: BTreeSet<PackId>,
+}
+
 /// One check.
 struct Check<'a> {
     reader: &'a Reader<'a>,
-    read_data: bool,
+    wanted: &'a Wanted,
     meter: &'a Meter,
     decoder: Decoder,
-    /// Pieces that were looked at, so that what several files have is read once.
+    /// Folders that are whole, with everything in them, by all their pieces.
+    whole: HashSet<Vec<PieceId>>,
+    /// Pieces that are there, so that what several files have is read once.
     seen: BTreeSet<PieceId>,
     found: Found,
 }
 
-/// Walks through all snapshots. Folders are read always, files only with `read_data`. Blocks.
-pub(super) fn read(
-    reader: &Reader<'_>,
-    roots: &[(SnapshotId, Content)],
-    read_data: bool,
-    meter: &Meter,
-) -> Found {
+/// Walks through all snapshots. Folders are read always, files only if that is wanted. Blocks.
+pub(super) fn read(reader: &Reader<'_>, wanted: &Wanted, meter: &Meter) -> Found {
     let mut check = Check {
         reader,
-        read_data,
+        wanted,
         meter,
         decoder: Decoder::new(),
+        whole: HashSet::new(),
         seen: BTreeSet::new(),
         found: Found::default(),
     };
-    for (id, root) in roots {
+    for (id, root) in &wanted.roots {
         let name = id.to_string();
         let (short, _) = name.split_at(8);
         check.folder(root, &format!("{short}:"));
@@ -59,16 +65,18 @@ pub(super) fn read(
 
 impl Check<'_> {
     fn folder(&mut self, tree: &Content, path: &str) {
-        // A folder that was in an earlier snapshot too was looked through there.
-        let is_known = !tree.pieces.is_empty() && tree.pieces.iter().all(|id| self.seen.contains(id));
-        if is_known || self.meter.is_stopped() {
+        // What was whole in an earlier snapshot is so in this; what is lost is named in both.
+        if self.whole.contains(&tree.pieces) || self.meter.is_stopped() {
             return;
         }
+        let before = self.found.failed.len();
         match self.reader.entries(tree) {
             Ok(entries) => entries.iter().for_each(|entry| self.entry(entry, path)),
             Err(lost) => return self.fail(path, &lost),
         }
-        self.seen.extend(&tree.pieces);
+        if self.found.failed.len() == before {
+            self.whole.insert(tree.pieces.clone());
+        }
         self.found.bytes += tree.size;
         self.meter.add(tree.size);
     }
@@ -88,22 +96,26 @@ impl Check<'_> {
 
     fn file(&mut self, content: &Content) -> Result<(), Lost> {
         for id in self.reader.pieces(content)? {
-            if !self.seen.insert(id) {
-                continue;
+            if !self.seen.contains(&id) {
+                self.piece(&id)?;
+                self.seen.insert(id);
             }
-            let place = self.reader.index.locate(&id).ok_or(Lost::Unlisted)?;
-            let len = u64::from(place.entry.len);
-            if self.read_data && !self.meter.is_stopped() {
-                let read = self.reader.piece(&id, &mut self.decoder);
-                if let Err(lost) = read {
-                    // The next file with it is named too.
-                    self.seen.remove(&id);
-                    return Err(lost);
-                }
-                self.found.bytes += len;
-            }
-            self.meter.add(len);
         }
+        Ok(())
+    }
+
+    fn piece(&mut self, id: &PieceId) -> Result<(), Lost> {
+        let place = self.reader.index.locate(id).ok_or(Lost::Unlisted)?;
+        let (pack, len) = (place.listed.pack, u64::from(place.entry.len));
+        if self.wanted.lost.contains(&pack) {
+            let text = format!("too few shards of pack {} are left", short(&pack));
+            return Err(Lost::Unreadable(text));
+        }
+        if self.wanted.read_data && !self.meter.is_stopped() {
+            self.reader.piece(id, &mut self.decoder)?;
+            self.found.bytes += len;
+        }
+        self.meter.add(len);
         Ok(())
     }
 
@@ -116,19 +128,24 @@ impl Check<'_> {
 }
 
 /// All that is known, together.
-pub(super) fn report(snapshots: usize, packs: usize, found: Found, health: Option<HealthIs>) -> CheckDone {
+pub(super) fn report(
+    (wanted, packs): (&Wanted, usize),
+    found: Found,
+    damaged: Vec<Damage>,
+    health: Option<HealthIs>,
+) -> CheckDone {
     let mut failed = found.failed;
-    let lost = health.iter().flat_map(|is| &is.lost);
-    failed.extend(lost.map(|pack| Skipped {
+    failed.extend(wanted.lost.iter().map(|pack| Skipped {
         path: format!("pack {pack}"),
         reason: "too few of its shards are left".to_owned(),
     }));
     CheckDone {
-        snapshots,
+        snapshots: wanted.roots.len(),
         packs,
         bytes: found.bytes,
         survives: health.as_ref().map_or(0, |is| is.survives),
         reachable: health.map_or(0, |is| is.reachable),
         failed,
+        damaged,
     }
 }

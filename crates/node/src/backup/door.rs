@@ -12,6 +12,7 @@ use super::{
     error::BackupError,
     far::Far,
     forgetting, looking, making,
+    mending::Mender,
     meter::Meter,
     near::{Listing, Near},
     needs, pruning,
@@ -141,26 +142,41 @@ fn open_target(core: &Core, path: PathBuf) -> Result<Folder, BackupError> {
     opened.map_err(|error| BackupError::Target { path, error })
 }
 
-/// Looks whether everything is there, and with `read_data` whether it can be read.
+/// Looks whether everything is there, and with `read_data` whether it can be read; mends what is not.
 pub(crate) async fn check(
     core: &Arc<Core>,
     request: CheckRequest,
     meter: Arc<Meter>,
 ) -> Result<CheckDone, BackupError> {
-    let (_, owned) = known(core).await?;
-    let snapshots = snapshots::all(&owned);
+    let (state, owned) = known(core).await?;
+    if !owned.allows(&core.id(), Rights::READ) {
+        return Err(BackupError::NotAllowed);
+    }
     let _stopped_when_dropped = meter.clone().stop_on_drop();
-    let roots: Vec<_> = snapshots
-        .iter()
-        .map(|(id, snapshot)| (*id, snapshot.root.clone()))
-        .collect();
-    let count = roots.len();
-    let work = move |reader: &Reader<'_>| Ok(checking::read(reader, &roots, request.read_data, &meter));
-    let (needed, read) = reading_listed(core, work).await?;
+    let roots = snapshots::all(&owned);
+    let roots = roots.into_iter().map(|(id, snapshot)| (id, snapshot.root));
+    let roots: Vec<_> = roots.collect();
+    let (needed, _) = reading_listed(core, |_| Ok(())).await?;
     let packs: Vec<_> = needed.into_iter().collect();
+    let owned = Arc::new(owned);
+    let mender = Mender {
+        core,
+        state: &state,
+        owned: &owned,
+        meter: meter.clone(),
+    };
+    let damaged = mender.mend(packs.clone(), request.read_data).await?;
+    let wanted = Arc::new(checking::Wanted {
+        roots,
+        read_data: request.read_data,
+        lost: sync::lost(core, owned.owner, packs.iter().copied()).await?,
+    });
+    let asked = wanted.clone();
+    let work = move |reader: &Reader<'_>| Ok(checking::read(reader, &asked, &meter));
+    let read = reading(core, work).await?;
     let number = packs.len();
     let health = sync::health(core, owned.owner, packs).await?;
-    Ok(checking::report(count, number, read, health))
+    Ok(checking::report((&wanted, number), read, damaged, health))
 }
 
 /// Lets snapshots go.

@@ -12,8 +12,9 @@ use skep_vault::shard;
 use skep_wire::{
     OwnerId, PackId, PeerId, Signed,
     backup::{self, PackRecord, Roster},
-    message::{Done, Holder, KeepRoster, Lane, Locate, Located, ReadShard, ShardName},
+    message::{Done, Holder, KeepRoster, Lane, Locate, Located, ReadShard, Reason, ShardName},
 };
+use thiserror::Error;
 use tokio::runtime::Handle;
 
 use super::{
@@ -21,6 +22,36 @@ use super::{
     reader::{Packs, short},
 };
 use crate::core::Core;
+
+/// Why a holder gave no bytes of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum NoBytes {
+    /// It has no such shard.
+    #[error("it is missing")]
+    Missing,
+    /// It found that what it has is not what it should be.
+    #[error("it is damaged")]
+    Damaged,
+    /// It did not answer, or not so.
+    #[error("{0}")]
+    Unread(String),
+}
+
+impl From<AskError> for NoBytes {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Refused {
+                reason: Reason::NotFound,
+                ..
+            } => Self::Missing,
+            AskError::Refused {
+                reason: Reason::Changed,
+                ..
+            } => Self::Damaged,
+            error => Self::Unread(error.to_string()),
+        }
+    }
+}
 
 /// The packs of an owner, over the network.
 pub(crate) struct Far {
@@ -52,20 +83,6 @@ impl Far {
             roster,
             known: Mutex::default(),
             asked: Mutex::default(),
-        }
-    }
-
-    /// The holders that were met, for telling them of a head.
-    pub(crate) fn holders(&self) -> BTreeMap<PeerId, Holder> {
-        let known = lock(&self.known);
-        let all = known.values().flat_map(|at| at.holders.values().flatten());
-        all.map(|holder| (holder.peer, holder.clone())).collect()
-    }
-
-    /// Finds out who has a pack, if anybody says.
-    pub(crate) async fn meet(&self, pack: &PackId) {
-        if let Err(error) = self.whereabouts(pack).await {
-            tracing::debug!("{error}");
         }
     }
 
@@ -193,12 +210,13 @@ impl Far {
         Err(last)
     }
 
-    async fn read_one(
+    /// Bytes of a shard, from one holder.
+    pub(super) async fn read_one(
         &self,
         holder: &Holder,
         shard: ShardName,
         range: &Range<u64>,
-    ) -> Result<Vec<u8>, String> {
+    ) -> Result<Vec<u8>, NoBytes> {
         *lock(&self.asked).entry(holder.peer).or_default() += 1;
         let read = self.ask(holder, shard, range).await;
         if let Some(asked) = lock(&self.asked).get_mut(&holder.peer) {
@@ -207,11 +225,11 @@ impl Far {
         read
     }
 
-    async fn ask(&self, holder: &Holder, shard: ShardName, range: &Range<u64>) -> Result<Vec<u8>, String> {
+    async fn ask(&self, holder: &Holder, shard: ShardName, range: &Range<u64>) -> Result<Vec<u8>, NoBytes> {
         let link = self.core.links.to(&self.core, holder, Lane::Bulk).await;
-        let link = link.map_err(|e| e.to_string())?;
+        let link = link.map_err(|e| NoBytes::Unread(e.to_string()))?;
         let bytes = range.end - range.start;
-        let at_most = usize::try_from(bytes).map_err(|e| e.to_string())?;
+        let at_most = usize::try_from(bytes).map_err(|e| NoBytes::Unread(e.to_string()))?;
         let request = ReadShard {
             owner: self.owner,
             shard,
@@ -227,7 +245,7 @@ impl Far {
                 read = link.read(&request, at_most, BytesMut::new(), None).await;
             }
         }
-        let read = read.map_err(|e| e.to_string())?;
+        let read = read?;
         self.core.count_received(holder.peer, read.len() as u64);
         Ok(read.into())
     }

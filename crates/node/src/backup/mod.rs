@@ -13,6 +13,7 @@ mod forgetting;
 mod looking;
 mod making;
 mod marking;
+mod mending;
 mod meter;
 mod near;
 mod needs;

@@ -101,11 +101,17 @@ fn part(bytes: &Bytes, first: u64, count: u64) -> Bytes {
 
 /// Says that a shard cannot be read; one that is damaged is not kept any more.
 async fn broken(core: &Arc<Core>, what: (OwnerId, ShardName), error: io::Error, responder: Responder) {
-    let is_damaged = error.kind() == io::ErrorKind::InvalidData;
+    let is_damaged = is_damage(&error);
     refuse(responder, &error.into()).await;
     if is_damaged {
         drop_damaged(core, what.0, what.1).await;
     }
+}
+
+/// Whether a shard has rotten. One whose file vanished or was cut short is as lost.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | NotFound | UnexpectedEof)
 }
 
 /// A shard has rotten: it goes, and others make it again.

@@ -6,14 +6,14 @@ use bytes::BytesMut;
 use skep_net::Link;
 use skep_store::shards::Arriving;
 use skep_wire::{
-    Signed,
+    OwnerId, Signed,
     backup::{PackRecord, Rights},
     message::{Done, Held, HeldShard, ReadShard, Reason, ShardName, StoreShard},
     record::Role,
 };
 use tokio::time::timeout;
 
-use super::Denied;
+use super::{Denied, reading::is_damage};
 use crate::core::Core;
 
 /// Bytes that are asked for at a time. While one piece is written, the next is on its way.
@@ -34,7 +34,7 @@ pub(super) async fn store(core: &Arc<Core>, link: &Link, request: StoreShard) ->
     if usize::from(name.shard) >= record.scheme.shards() {
         return Err(Denied::bad("the pack has no such shard"));
     }
-    if !core.hold.shards.has(&record.owner, &name) {
+    if !is_kept(core, record.owner, name).await? {
         let turn = timeout(TURN, core.hold.arriving.acquire()).await;
         let _turn = turn.map_err(|_| Denied::new(Reason::Busy, "too many shards arrive at once"))?;
         let arriving = begin(core, &record, name).await?;
@@ -43,6 +43,22 @@ pub(super) async fn store(core: &Arc<Core>, link: &Link, request: StoreShard) ->
     }
     confirm(core, signed, name.shard);
     Ok(Done {})
+}
+
+/// Whether a shard is here, and what it should be: one that has rotten meanwhile goes, and is brought anew.
+async fn is_kept(core: &Arc<Core>, owner: OwnerId, name: ShardName) -> Result<bool, Denied> {
+    let shards = core.hold.shards.clone();
+    let look = move || {
+        if !shards.has(&owner, &name) {
+            return Ok(false);
+        }
+        match shards.verify(&owner, &name) {
+            Ok(()) => Ok(true),
+            Err(error) if is_damage(&error) => shards.remove(&owner, &name).map(|()| false),
+            Err(error) => Err(error),
+        }
+    };
+    Ok(core.world.work.call(look).await?)
 }
 
 /// Sets room aside and begins the file.

@@ -1,6 +1,6 @@
 //! `skep check`: whether the backups are whole.
 
-use skep_node::api::types::{CheckDone, CheckRequest};
+use skep_node::api::types::{CheckDone, CheckRequest, Damage};
 
 use crate::{
     client::Client, exit::Exit, failure::Failure, globals::Globals, output, output::Output, progress::Shown,
@@ -9,8 +9,9 @@ use crate::{
 
 /// Check that every part of every snapshot is where it should be
 ///
-/// Folders are read and verified always, files with --read-data. What is lost or damaged is named, and the exit
-/// code is then 3.
+/// Holders are asked whether they have every part; with --read-data, every part is read at every holder, and every file
+/// verified. What is missing or damaged is named and repaired, and nothing else is touched. What cannot be repaired is
+/// named with the snapshots and files that need it, and the exit code is then 3.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Fetch and verify everything
@@ -27,18 +28,34 @@ pub(crate) fn run(args: &Args, globals: &Globals, out: &Output) -> Result<Exit, 
     let done: CheckDone =
         runtime::interruptible(client.follow("/v1/check", &request, |progress| shown.tell(&progress)))?;
     drop(shown);
+    for damage in &done.damaged {
+        out.note(told(damage));
+    }
     for failed in &done.failed {
         out.note(format!("{}: {}", output::printable(&failed.path), failed.reason));
     }
+    let is_repaired = |damage: &&Damage| damage.repaired;
+    let repaired = done.damaged.iter().filter(is_repaired).count();
+    let problems = done.failed.len() + done.damaged.len() - repaired;
     let text = format!(
-        "{} snapshots in {} packs, of which {} can be had now; {} read; storage peers that may vanish: {}; problems: {}.",
+        "{} snapshots in {} packs, of which {} can be had now; {} read; storage peers that may vanish: {}; repaired: {repaired}; problems: {problems}.",
         done.snapshots,
         done.packs,
         done.reachable,
         output::bytes(done.bytes),
         done.survives,
-        done.failed.len()
     );
     out.event("done", &done, text);
-    Ok(Exit::partly(!done.failed.is_empty()))
+    Ok(Exit::partly(problems > 0))
+}
+
+fn told(damage: &Damage) -> String {
+    let (pack, _) = damage.pack.split_at_checked(8).unwrap_or((&damage.pack, ""));
+    format!(
+        "part {} of pack {pack} at {}: {}; {}",
+        damage.shard,
+        output::printable(&damage.holder),
+        output::printable(&damage.problem),
+        output::printable(&damage.done)
+    )
 }

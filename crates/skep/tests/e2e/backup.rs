@@ -191,7 +191,17 @@ fn snapshots_are_looked_into_compared_and_forgotten() {
 fn shards(holder: &Peer) -> Vec<PathBuf> {
     let owners = fs::read_dir(holder.home.join("shards")).unwrap();
     let files = owners.flat_map(|owner| fs::read_dir(owner.unwrap().path()).into_iter().flatten());
-    files.map(|file| file.unwrap().path()).collect()
+    let is_shard = |file: &PathBuf| {
+        let number = file.extension().and_then(|number| number.to_str());
+        number.is_some_and(|number| number.parse::<u8>().is_ok())
+    };
+    files.map(|file| file.unwrap().path()).filter(is_shard).collect()
+}
+
+/// The one with most of the data.
+fn largest(holder: &Peer) -> PathBuf {
+    let bytes = |file: &PathBuf| fs::metadata(file).unwrap().len();
+    shards(holder).into_iter().max_by_key(bytes).unwrap()
 }
 
 fn stored_bytes(stage: &Stage) -> u64 {
@@ -245,4 +255,66 @@ fn what_no_snapshot_needs_is_freed_and_nothing_else() {
     );
     // The next backup finds everything where it is now.
     assert_eq!(stage.owner.ask(&["backup", text(&folder)])["new_bytes"], 0);
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn what_is_damaged_at_holders_is_found_named_and_repaired() {
+    for scheme in ["3x", "2+1"] {
+        let stage = Stage::new(3);
+        let folder = stage.files();
+        stage
+            .owner
+            .ask(&["backup", text(&folder), "--redundancy", scheme]);
+        // Of another pack at each holder: a byte of the shard, one of the record behind it, and the file.
+        let [first, second, third] = [0, 1, 2].map(|n| {
+            let mut all = shards(&stage.storage[n]);
+            all.sort();
+            all.remove(n)
+        });
+        flip(&first, 60);
+        flip(&second, fs::read(&second).unwrap().len() - 20);
+        fs::remove_file(&third).unwrap();
+        let found = stage.owner.ask(&["check", "--read-data"]);
+        let damaged = found["damaged"].as_array().unwrap();
+        assert_eq!(damaged.len(), 3, "{scheme}: {found}");
+        let mut holders: Vec<&str> = damaged.iter().map(|it| it["holder"].as_str().unwrap()).collect();
+        holders.sort_unstable();
+        assert_eq!(holders, ["storage-0", "storage-1", "storage-2"]);
+        assert!(
+            damaged.iter().all(|it| it["repaired"] == true),
+            "{scheme}: {found}"
+        );
+        assert_eq!(found["failed"], Value::Array(vec![]));
+        let again = stage.owner.ask(&["check", "--read-data"]);
+        assert_eq!(
+            (&again["damaged"], &again["failed"]),
+            (&Value::Array(vec![]), &Value::Array(vec![]))
+        );
+    }
+}
+
+#[test]
+fn what_is_lost_is_named_with_its_snapshot_and_file() {
+    let stage = Stage::new(2);
+    let folder = stage.files();
+    let done = stage.owner.ask(&["backup", text(&folder), "--redundancy", "2x"]);
+    for holder in &stage.storage {
+        flip(&largest(holder), 2 << 20);
+    }
+    let found = stage.owner.run(&["check", "--read-data"]);
+    assert_eq!(found.code, Some(3), "{}", found.stderr);
+    let found: Value = serde_json::from_str(found.stdout.lines().last().unwrap()).unwrap();
+    let big = format!(
+        "{}:{}",
+        &done["snapshot"].as_str().unwrap()[..8],
+        text(&fs::canonicalize(folder.join("big")).unwrap())
+    );
+    let failed = found["failed"].as_array().unwrap();
+    assert!(failed.iter().any(|it| it["path"] == big.as_str()), "{found}");
 }

@@ -103,11 +103,11 @@ fn scheduled_backups_are_made_listed_and_removed_and_survive_a_restart() {
     fs::write(folder.join("x.tmp"), "not this").unwrap();
     let refused =
         |words: &[&str], code, kind| owner.run(&[&["schedule"], words].concat()).refused(code, kind);
-    refused(&["sometimes", text(&folder)], 1, "usage");
-    refused(&["daily 02:00", "/no/such/path"], 1, "usage");
+    refused(&["sometimes", text(&folder)], 2, "usage");
+    refused(&["daily 02:00", "/no/such/path"], 2, "usage");
     refused(
         &["daily 02:00", text(&folder), "--redundancy", "much"],
-        1,
+        2,
         "usage",
     );
     refused(&["--remove", "7"], 1, "not_found");
@@ -175,7 +175,7 @@ fn a_lost_device_is_revoked_with_the_words_and_its_snapshots_stay() {
     revoke(&["tablet"]).refused(1, "not_found");
     revoke(&["laptop", "--phrase-file", text(&wrong)]).refused(1, "wrong_phrase");
     revoke(&["tablet", "--phrase-file", text(&file)]).refused(1, "not_found");
-    revoke(&["desk", "--phrase-file", text(&file)]).refused(1, "usage");
+    revoke(&["desk", "--phrase-file", text(&file)]).refused(2, "usage");
     laptop.ask(&["backup", text(&of_laptop)]);
     let done = revoke(&["laptop", "--phrase-file", text(&file)]).done();
     assert_eq!(
