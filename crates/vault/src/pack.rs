@@ -29,7 +29,7 @@ use crate::{
 
 pub use self::{
     contents::{Contents, Entry, MAX_PIECES},
-    reader::{Header, OpenError, PackKey, open_contents},
+    reader::{Ends, Header, OpenError, PackKey, open_contents},
 };
 
 /// The most bytes of a pack, padding included.
@@ -37,7 +37,8 @@ pub const MAX_PACK_BYTES: usize = 16 << 20;
 /// Bytes before the first piece.
 pub const HEADER_BYTES: usize = 48;
 
-const TRAILER_BYTES: usize = 8 + TAG_BYTES;
+/// Bytes behind the contents.
+pub const TRAILER_BYTES: usize = 8 + TAG_BYTES;
 const MAGIC: &[u8; 8] = b"SKPK\x01\0\0\0";
 const VERSION: u8 = 1;
 const LABEL: &[u8] = b"skep pack key v1";

@@ -283,14 +283,14 @@ async fn reading_listed<T: Send + 'static>(
             state: &state,
             far: &far,
         };
-        let Listing {
-            index,
-            of,
-            unreadable,
-        } = near.listing(&owned, &device, |_| true);
-        for (pack, reason) in unreadable {
+        let mut listing = near.listing(&owned, &device, |_| true);
+        for (pack, reason) in &listing.unreadable {
             tracing::warn!("the index {pack} cannot be read: {reason}");
         }
+        if !listing.unreadable.is_empty() {
+            near.salvage(&mut listing, &owned.ring, far.all()?);
+        }
+        let Listing { index, of, .. } = listing;
         let reader = Reader::new(&owned.ring, &index, &near);
         let done = work(&reader)?;
         Ok((of.into_values().flatten().collect(), done))

@@ -18,8 +18,10 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 
 use super::{
+    error::BackupError,
     lock,
     reader::{Packs, short},
+    sync,
 };
 use crate::core::Core;
 
@@ -84,6 +86,11 @@ impl Far {
             known: Mutex::default(),
             asked: Mutex::default(),
         }
+    }
+
+    /// All packs that the network knows. Blocks.
+    pub(super) fn all(&self) -> Result<Vec<PackId>, BackupError> {
+        self.runtime.block_on(sync::all_packs(&self.core, self.owner))
     }
 
     async fn whereabouts(&self, pack: &PackId) -> Result<Arc<Whereabouts>, String> {

@@ -15,7 +15,7 @@ use skep_vault::{
     pack::Sealed, snapshot::MAX_SNAPSHOTS,
 };
 use skep_wire::{
-    PackId,
+    OwnerId, PackId,
     backup::{Rights, Scheme},
 };
 use tokio::{sync::mpsc, time};
@@ -41,6 +41,9 @@ use crate::{
 /// How long, and how often, to wait for the confirmations of holders before it is said what is confirmed.
 const CONFIRMATION_PAUSE: Duration = Duration::from_millis(100);
 const CONFIRMATION_TRIES: u32 = 50;
+/// How long, and how often, to wait for packs that seem lost before they are.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+const IDLE_LOOKS: u32 = 4;
 /// How often a snapshot is made anew because packs went away meanwhile.
 const ATTEMPTS: u32 = 3;
 /// The most paths of a backup, as the format has it.
@@ -229,10 +232,28 @@ async fn gone(core: &Arc<Core>, state: &State, owned: &Arc<Owned>) -> Result<BTr
         Ok::<_, std::io::Error>((own, all))
     };
     let (own, all) = core.world.work.call(list).await?;
-    let mut gone = sync::lost(core, owned.owner, all).await?;
+    let mut gone = lost_for_good(core, owned.owner, all).await?;
     let condemned = words::sentences(core, owned.owner).await?;
     gone.extend(condemned.into_keys().filter(|pack| !own.contains(pack)));
     Ok(gone)
+}
+
+/// Which of these packs are lost. A coordinator that has lost its home hears of them again from one holder after the
+/// other: what comes back within moments is not stored twice.
+async fn lost_for_good(
+    core: &Arc<Core>,
+    owner: OwnerId,
+    packs: BTreeSet<PackId>,
+) -> Result<BTreeSet<PackId>, BackupError> {
+    let mut lost = sync::lost(core, owner, packs).await?;
+    let mut idle = 0;
+    while !lost.is_empty() && idle < IDLE_LOOKS {
+        time::sleep(LOOK_PAUSE).await;
+        let now = sync::lost(core, owner, lost.iter().copied()).await?;
+        idle = if now.len() < lost.len() { 0 } else { idle + 1 };
+        lost = now;
+    }
+    Ok(lost)
 }
 
 /// Scans, seals and hands the packs over. Blocks.

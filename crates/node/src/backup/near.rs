@@ -12,7 +12,7 @@ use std::{
 use skep_vault::{
     Index, KeyRing, Kind,
     index::{self, Listed},
-    pack::{self, PackKey, Sealed},
+    pack::{self, Ends, HEADER_BYTES, PackKey, Sealed, TRAILER_BYTES},
     piece::{Decoder, Namer},
 };
 use skep_wire::{PackId, PeerId, RelPath};
@@ -150,6 +150,47 @@ impl Near<'_> {
             listing.of.insert(*peer, needs);
         }
         listing
+    }
+
+    /// Adds what is in packs of which no index can be read, by what stands in each of them.
+    pub(crate) fn salvage(&self, listing: &mut Listing, ring: &KeyRing, packs: Vec<PackId>) {
+        let known: BTreeSet<PackId> = listing.index.packs().map(|listed| listed.pack).collect();
+        let unknown = packs.into_iter().filter(|pack| !known.contains(pack));
+        for pack in unknown {
+            match self.look_into(&pack, ring) {
+                Ok(listed) if listed.contents.kind == Kind::Index => {}
+                Ok(listed) => listing.index.insert(listed),
+                Err(reason) => tracing::warn!("what is in pack {} is not known: {reason}", short(&pack)),
+            }
+        }
+    }
+
+    /// What a pack says of itself at its two ends.
+    fn look_into(&self, pack: &PackId, ring: &KeyRing) -> Result<Listed, String> {
+        let size = self.size(pack)?;
+        let tail = size.saturating_sub(TRAILER_BYTES as u64);
+        let mut last = String::new();
+        for attempt in 0..ATTEMPTS {
+            let contents = || {
+                let header = self.read(pack, size, 0..HEADER_BYTES as u64, attempt)?;
+                let trailer = self.read(pack, size, tail..size, attempt)?;
+                let ends = Ends::open(&header, &trailer, ring).map_err(|e| e.to_string())?;
+                let place = ends.place(size).ok_or("it is too short")?;
+                let sealed = self.read(pack, size, place, attempt)?;
+                ends.contents(&sealed).map_err(|e| e.to_string())
+            };
+            match contents() {
+                Ok(contents) => {
+                    return Ok(Listed {
+                        pack: *pack,
+                        size: u32::try_from(size).map_err(|e| e.to_string())?,
+                        contents,
+                    });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 }
 

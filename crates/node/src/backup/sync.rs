@@ -14,8 +14,8 @@ use skep_wire::{
     BlobId, OwnerId, PackId, PeerId, Signed,
     backup::{self, PackList, Roster},
     message::{
-        Done, GetHead, HeadIs, Health, HealthIs, Holder, KeepHead, KeepRoster, Lane, Locate, Located,
-        OwnerStands, OwnerState, Reason,
+        Done, GetHead, HeadIs, Health, HealthIs, Holder, KeepHead, KeepRoster, Lane, ListPacks, Locate,
+        Located, OwnerStands, OwnerState, PackIds, Reason,
     },
 };
 
@@ -215,6 +215,19 @@ fn together(a: HealthIs, b: HealthIs) -> HealthIs {
         missing_bytes: a.missing_bytes + b.missing_bytes,
         lost: a.lost.into_iter().chain(b.lost).collect(),
         audited_unix_s: a.audited_unix_s.min(b.audited_unix_s),
+    }
+}
+
+/// All packs of an owner that the network knows.
+pub(super) async fn all_packs(core: &Arc<Core>, owner: OwnerId) -> Result<Vec<PackId>, BackupError> {
+    let (mut packs, mut after) = (Vec::new(), None);
+    loop {
+        let page: PackIds = core.session.ask(&ListPacks { owner, after }).await?;
+        after = page.packs.last().copied();
+        packs.extend(page.packs);
+        if !page.more || after.is_none() {
+            return Ok(packs);
+        }
     }
 }
 

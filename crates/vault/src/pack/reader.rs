@@ -1,5 +1,7 @@
 //! Reading packs: single pieces whose place is known from the index, or what is in a whole pack.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use crate::{
@@ -121,39 +123,81 @@ impl PackKey {
     }
 }
 
-/// What is in a pack, from its own bytes alone: to check it, or to make an index anew.
+/// The two ends of a pack, which say what is in it: for making an index anew without reading all of it.
+pub struct Ends<'a> {
+    ring: &'a KeyRing,
+    header: Header,
+    kind: Kind,
+    /// Bytes of the sealed contents.
+    contents_bytes: usize,
+}
+
+impl<'a> Ends<'a> {
+    /// Reads the first [`HEADER_BYTES`] and the last [`TRAILER_BYTES`] of a pack.
+    ///
+    /// # Errors
+    /// [`OpenError`] when they are not those of a pack.
+    pub fn open(header: &[u8], trailer: &[u8], ring: &'a KeyRing) -> Result<Self, OpenError> {
+        let header = Header::parse(header)?;
+        let key = key(&header, ring)?;
+        let trailer = key.open_part(Part::Trailer, &header.salt, trailer)?;
+        let (kind, contents_bytes) = decode_trailer(&trailer).ok_or(OpenError::Contradiction)?;
+        Ok(Self {
+            ring,
+            header,
+            kind,
+            contents_bytes,
+        })
+    }
+
+    /// Where the sealed contents are in a pack of `size` bytes; none if there is no room for them.
+    #[must_use]
+    pub fn place(&self, size: u64) -> Option<Range<u64>> {
+        let end = size.checked_sub(TRAILER_BYTES as u64)?;
+        let start = end.checked_sub(self.contents_bytes as u64)?;
+        (start >= HEADER_BYTES as u64).then_some(start..end)
+    }
+
+    /// What is in the pack, from its sealed contents.
+    ///
+    /// # Errors
+    /// [`OpenError`] when they do not open.
+    pub fn contents(&self, sealed: &[u8]) -> Result<Contents, OpenError> {
+        let salt = self.header.salt;
+        let entries = key(&self.header, self.ring)?.open_part(Part::Contents, &salt, sealed)?;
+        Ok(Contents {
+            kind: self.kind,
+            epoch: self.header.epoch,
+            salt,
+            entries: decode_entries(&entries).ok_or(OpenError::Contradiction)?,
+        })
+    }
+}
+
+fn key(header: &Header, ring: &KeyRing) -> Result<PackKey, OpenError> {
+    let key = ring.epoch(header.epoch).ok_or(OpenError::NoKey(header.epoch))?;
+    Ok(PackKey::new(key, &header.salt))
+}
+
+/// What is in a pack, from its own bytes alone: to check it, or to read its index.
 ///
 /// The padding is opened too, so that every byte of a pack is accounted for; the pieces are not.
 ///
 /// # Errors
 /// [`OpenError`] when it is no pack, or damaged, or its parts do not fit together.
 pub fn open_contents(pack: &[u8], ring: &KeyRing) -> Result<Contents, OpenError> {
-    let header = Header::parse(pack)?;
-    let body = pack.get(HEADER_BYTES..).filter(|_| pack.len() <= MAX_PACK_BYTES);
-    let (body, trailer) = body
-        .and_then(|body| body.split_last_chunk::<TRAILER_BYTES>())
-        .ok_or(OpenError::NotAPack)?;
-    let key = ring.epoch(header.epoch).ok_or(OpenError::NoKey(header.epoch))?;
-    let key = PackKey::new(key, &header.salt);
-    let trailer = key.open_part(Part::Trailer, &header.salt, trailer)?;
-    let (kind, len) = decode_trailer(&trailer).ok_or(OpenError::Contradiction)?;
-    let split = body.len().checked_sub(len).ok_or(OpenError::Contradiction)?;
-    let (body, contents) = body.split_at(split);
-    let entries = key.open_part(Part::Contents, &header.salt, contents)?;
-    let contents = Contents {
-        kind,
-        epoch: header.epoch,
-        salt: header.salt,
-        entries: decode_entries(&entries).ok_or(OpenError::Contradiction)?,
-    };
-    let pieces: u64 = contents
-        .entries
-        .iter()
-        .map(|entry| u64::from(entry.sealed_len))
-        .sum();
-    let pieces = usize::try_from(pieces).map_err(|_| OpenError::Contradiction)?;
-    let padding = body.get(pieces..).ok_or(OpenError::Contradiction)?;
-    let padding = key.open_part(Part::Padding, &header.salt, padding)?;
+    let header = pack.first_chunk::<HEADER_BYTES>().ok_or(OpenError::NotAPack)?;
+    let whole = pack.get(HEADER_BYTES..).filter(|_| pack.len() <= MAX_PACK_BYTES);
+    let trailer = whole.and_then(|body| body.last_chunk::<TRAILER_BYTES>());
+    let ends = Ends::open(header, trailer.ok_or(OpenError::NotAPack)?, ring)?;
+    let place = ends.place(pack.len() as u64).ok_or(OpenError::Contradiction)?;
+    let at = |byte: u64| usize::try_from(byte).map_err(|_| OpenError::Contradiction);
+    let (start, end) = (at(place.start)?, at(place.end)?);
+    let contents = ends.contents(&pack[start..end])?;
+    let lens = contents.entries.iter().map(|entry| u64::from(entry.sealed_len));
+    let pieces = at(HEADER_BYTES as u64 + lens.sum::<u64>())?;
+    let padding = pack[..start].get(pieces..).ok_or(OpenError::Contradiction)?;
+    let padding = key(&ends.header, ring)?.open_part(Part::Padding, &contents.salt, padding)?;
     match padding.iter().all(|byte| *byte == 0) {
         true => Ok(contents),
         false => Err(OpenError::Contradiction),

@@ -8,11 +8,11 @@ use std::{
 use skep_wire::{
     PackId, PeerId,
     backup::open_kept,
-    message::{ListPacks, Locate, Located, LocatedPack, PackIds},
+    message::{Locate, Located, LocatedPack},
 };
 
 use crate::{
-    backup::{error::BackupError, state::Owned, sync},
+    backup::{error::BackupError, state::Owned, sync, words},
     core::Core,
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Census {
     pub(super) packs: BTreeMap<PackId, Counted>,
     /// Too few shards are left of these.
     pub(super) lost: BTreeSet<PackId>,
+    /// These are condemned already.
+    pub(super) condemned: BTreeSet<PackId>,
 }
 
 /// A pack.
@@ -34,7 +36,7 @@ pub(super) struct Counted {
 
 impl Census {
     pub(super) async fn take(core: &Arc<Core>, owned: &Owned) -> Result<Self, BackupError> {
-        let ids = list(core, owned).await?;
+        let ids = sync::all_packs(core, owned.owner).await?;
         let mut packs = BTreeMap::new();
         for some in ids.chunks(sync::LOCATED_PACKS) {
             let request = Locate {
@@ -45,7 +47,12 @@ impl Census {
             packs.extend(located.packs.iter().filter_map(|at| count(at, owned)));
         }
         let lost = sync::lost(core, owned.owner, ids).await?;
-        Ok(Self { packs, lost })
+        let condemned = words::sentences(core, owned.owner).await?;
+        Ok(Self {
+            packs,
+            lost,
+            condemned: condemned.into_keys().collect(),
+        })
     }
 
     /// Whether a pack can be relied on, as far as anybody knows.
@@ -57,22 +64,6 @@ impl Census {
     pub(super) fn stored_bytes<'a>(&self, packs: impl IntoIterator<Item = &'a PackId>) -> u64 {
         let counted = packs.into_iter().filter_map(|pack| self.packs.get(pack));
         counted.map(|pack| pack.stored_bytes).sum()
-    }
-}
-
-async fn list(core: &Arc<Core>, owned: &Owned) -> Result<Vec<PackId>, BackupError> {
-    let (mut ids, mut after) = (Vec::new(), None);
-    loop {
-        let request = ListPacks {
-            owner: owned.owner,
-            after,
-        };
-        let page: PackIds = core.session.ask(&request).await?;
-        after = page.packs.last().copied();
-        ids.extend(page.packs);
-        if !page.more || after.is_none() {
-            return Ok(ids);
-        }
     }
 }
 

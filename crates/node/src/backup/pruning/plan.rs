@@ -175,7 +175,10 @@ fn unneeded(lists: &Lists, taken: &Taken, census: &Census) -> Vec<Pack<Slot>> {
         !is_listed || is_lost && !lists.others.contains(*id)
     };
     let ids = census.packs.keys().filter(is_unneeded);
-    ids.filter_map(|id| empty(id, census)).collect()
+    // What is condemned waits for its grace.
+    ids.filter(|id| !census.condemned.contains(id))
+        .filter_map(|id| empty(id, census))
+        .collect()
 }
 
 /// A pack of which nothing is needed.

@@ -12,17 +12,19 @@ use std::{
 use skep_vault::{Content, Index, KeyRing, Owner, Phrase, Sealer, index::Listed, pack::Sealed, sealer::Keys};
 use skep_wire::PackId;
 use skep_world::{
-    Entropy,
+    Disk as _, Entropy,
     raw::{Folder, Kind, Stat, Xattr},
-    real,
+    real, simulated,
 };
 
 use crate::backup::{
     lock,
     meter::Meter,
+    near::{Listing, Near},
     reader::{Lost, Packs, Reader},
     restoring::{self, Restored},
     scan::{self, Scanned},
+    state::State,
 };
 
 /// Packs that a test can lose and damage.
@@ -113,6 +115,21 @@ impl Rig {
             size: u32::try_from(sealed.bytes.len()).unwrap(),
             contents: sealed.contents,
         });
+    }
+
+    /// What packs say themselves of what is in them.
+    pub(super) fn salvaged(&self) -> Index {
+        let disk = simulated::Disk::new();
+        disk.make_dir(Path::new("/home")).unwrap();
+        let state = State::open(&*disk.dir(Path::new("/home")).unwrap()).unwrap();
+        let near = Near {
+            state: &state,
+            far: &self.packs,
+        };
+        let mut listing = Listing::default();
+        let packs = lock(&self.packs.0).keys().copied().collect();
+        near.salvage(&mut listing, &self.ring, packs);
+        listing.index
     }
 
     /// Restores the last backup, or a part of it.

@@ -147,3 +147,19 @@ fn left_over_parts_are_no_obstacle() {
     assert_eq!(restored.failed, []);
     assert_eq!(read(&copy), read(from.path()));
 }
+
+#[test]
+fn without_an_index_packs_say_themselves_what_is_in_them() {
+    let (from, mut rig) = two_files();
+    rig.index = rig.salvaged();
+    let to = tempfile::tempdir().unwrap();
+    let restored = rig.restore(Path::new(""), Some(to.path()), false).unwrap();
+    assert_eq!((restored.files, restored.failed.len()), (2, 0));
+    assert_eq!(read(&beneath(to.path(), from.path())), read(from.path()));
+    // What does not say it is left out, and the rest is there.
+    let pack = last_data_pack(&rig);
+    lock(&rig.packs.0).get_mut(&pack).unwrap()[3] ^= 1;
+    rig.index = rig.salvaged();
+    let drill = rig.restore(Path::new(""), None, false).unwrap();
+    assert_eq!((drill.files, drill.failed.len()), (1, 1));
+}
