@@ -20,22 +20,29 @@ use skep_world::{
 };
 
 const OWNER: OwnerId = OwnerId([7; 32]);
-const DEVICE: PeerId = PeerId([1; 32]);
 const BYTES: usize = 10_000;
+
+fn key() -> SigningKey {
+    SigningKey::from_seed([1; 32])
+}
+
+fn device() -> PeerId {
+    PeerId(key().public())
+}
 
 fn pack(n: u8) -> (Vec<u8>, PackRecord, Signed<PackRecord>) {
     let bytes = vec![n; BYTES];
     let id = *blake3::hash(&bytes).as_bytes();
     let record = PackRecord {
         owner: OWNER,
-        device: DEVICE,
+        device: device(),
         pack: PackId(id),
         size: BYTES as u64,
         epoch: 1,
         scheme: Scheme::copies(2).unwrap(),
         shards: vec![BlobId(id); 2],
     };
-    let signed = Signed::new(&record, &SigningKey::from_seed([1; 32]));
+    let signed = Signed::new(&record, &key());
     (bytes, record, signed)
 }
 
@@ -53,7 +60,7 @@ fn list() -> Vec<u8> {
 fn head(number: u64) -> Signed<Head> {
     let head = Head {
         owner: OWNER,
-        device: DEVICE,
+        device: device(),
         number,
         previous: [0; 32],
         roster: 1,
@@ -66,7 +73,7 @@ fn head(number: u64) -> Signed<Head> {
             size: 32,
         },
     };
-    Signed::new(&head, &SigningKey::from_seed([1; 32]))
+    Signed::new(&head, &key())
 }
 
 fn open(disk: &Disk) -> std::io::Result<(Arc<Shards>, Papers)> {
@@ -107,7 +114,7 @@ fn work(disk: &Disk, done: &mut Acknowledged) -> Result<(), KeepError> {
     done.kept[1] = true;
     for number in [1, 2] {
         let id = BlobId(*blake3::hash(&list()).as_bytes());
-        papers.keep_head(&OWNER, &DEVICE, &head(number), Some((id, &list())))?;
+        papers.keep_head(&OWNER, &device(), &head(number), Some((id, &list())))?;
         done.head = number;
     }
     done.removal_begun = true;

@@ -157,22 +157,6 @@ messages! {
         #[serde(deserialize_with = "bounded::list::<2048, _, _>")]
         keepers: Vec<Keeper>,
     }
-    /// Which packs are condemned, and that was not canceled? From a device. Answer: [`Sentences`].
-    0x0315 80, ListCondemned {
-        /// Whose.
-        owner: OwnerId,
-        /// Go on after this one; none: from the start.
-        after: Option<PackId>,
-    }
-    /// Ascending by pack and device; all of a pack are on one page.
-    0x0316 320 * KIB, Sentences {
-        /// At most 4,096.
-        #[serde(deserialize_with = "bounded::list::<4096, _, _>")]
-        sentences: Vec<Sentence>,
-        /// Whether there are more after the last.
-        more: bool,
-    }
-
     /// I want to be rid of what I keep, of one owner or of all: others shall rebuild it, and I am asked to keep nothing
     /// of it, for some seconds from now. Until it is elsewhere I keep it. Answer: [`Releasing`]; ask again to see how
     /// far it is, and before the seconds are over.
@@ -199,6 +183,21 @@ messages! {
         /// At most 32.
         #[serde(deserialize_with = "bounded::list::<32, _, _>")]
         holders: Vec<Holder>,
+    }
+    /// Which packs are condemned, and that was not canceled? From a device. Answer: [`Sentences`].
+    0x0315 80, ListCondemned {
+        /// Whose.
+        owner: OwnerId,
+        /// Go on after this one; none: from the start.
+        after: Option<PackId>,
+    }
+    /// Ascending by pack and device; all of a pack are on one page.
+    0x0316 320 * KIB, Sentences {
+        /// At most 4,096.
+        #[serde(deserialize_with = "bounded::list::<4096, _, _>")]
+        sentences: Vec<Sentence>,
+        /// Whether there are more after the last.
+        more: bool,
     }
 
     // --- to a coordinator, and to a holder ----------------------------------------------------
