@@ -7,6 +7,8 @@
 mod census;
 mod plan;
 mod taking;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeSet,
