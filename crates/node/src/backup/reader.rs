@@ -4,7 +4,7 @@
 //! while. Several threads read at the same time; who wants a block that another is fetching waits for it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     ops::Range,
     sync::{Arc, Mutex},
 };
@@ -24,8 +24,8 @@ use super::lock;
 
 /// How much of a pack is read at once.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// How many blocks are kept.
-const KEPT_BLOCKS: usize = 48;
+/// How many blocks are kept: what many files share lies anywhere, and is wanted again and again.
+const KEPT_BLOCKS: usize = 96;
 /// How many sources are tried for one piece.
 const ATTEMPTS: u32 = 4;
 
@@ -232,14 +232,21 @@ pub(super) fn short(pack: &PackId) -> String {
 type Key = (PackId, u64);
 type Block = Arc<Vec<u8>>;
 
-/// The blocks that were read last.
+/// The blocks that were used last.
 #[derive(Default)]
 struct Blocks(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    slots: HashMap<Key, Arc<Mutex<Option<Block>>>>,
-    oldest_first: VecDeque<Key>,
+    slots: HashMap<Key, Slot>,
+    /// Counts the uses.
+    uses: u64,
+}
+
+/// A block, once it has come.
+struct Slot {
+    block: Arc<Mutex<Option<Block>>>,
+    last_use: u64,
 }
 
 impl Blocks {
@@ -255,16 +262,45 @@ impl Blocks {
 }
 
 impl Kept {
+    /// The place of a block. Where there is no room for it, the one that was not used for longest goes.
     fn slot(&mut self, key: Key) -> Arc<Mutex<Option<Block>>> {
-        if let Some(slot) = self.slots.get(&key) {
-            return slot.clone();
+        if !self.slots.contains_key(&key) && self.slots.len() == KEPT_BLOCKS {
+            let stalest = self.slots.iter().min_by_key(|(_, slot)| slot.last_use);
+            if let Some(stalest) = stalest.map(|(key, _)| *key) {
+                self.slots.remove(&stalest);
+            }
         }
-        if self.oldest_first.len() == KEPT_BLOCKS
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.slots.remove(&oldest);
+        self.uses += 1;
+        let slot = self.slots.entry(key).or_insert_with(|| Slot {
+            block: Arc::default(),
+            last_use: 0,
+        });
+        slot.last_use = self.uses;
+        slot.block.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_often_stays_while_others_come_and_go() {
+        let blocks = Blocks::default();
+        let often = (PackId([1; 32]), 0);
+        let mut reads = 0;
+        for number in 0..3 * KEPT_BLOCKS as u64 {
+            for key in [often, (PackId([2; 32]), number)] {
+                let block = blocks.get(key, || {
+                    reads += usize::from(key == often);
+                    Ok(vec![7])
+                });
+                assert_eq!(*block.unwrap(), [7]);
+            }
         }
-        self.oldest_first.push_back(key);
-        self.slots.entry(key).or_default().clone()
+        assert_eq!(reads, 1);
+        assert_eq!(lock(&blocks.0).slots.len(), KEPT_BLOCKS);
+        assert!(blocks.get((PackId([3; 32]), 0), || Err("away".into())).is_err());
+        assert_eq!(*blocks.get((PackId([3; 32]), 0), || Ok(vec![])).unwrap(), []);
     }
 }
