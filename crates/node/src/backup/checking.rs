@@ -12,7 +12,7 @@ use skep_wire::{PackId, message::HealthIs};
 
 use super::{
     meter::Meter,
-    reader::{Lost, Reader, short},
+    reader::{Lost, Reader},
 };
 use crate::api::types::{CheckDone, Damage, Skipped};
 
@@ -95,7 +95,7 @@ impl Check<'_> {
     }
 
     fn file(&mut self, content: &Content) -> Result<(), Lost> {
-        for id in self.reader.pieces(content)? {
+        for id in self.reader.pieces(content, &mut self.decoder)? {
             if !self.seen.contains(&id) {
                 self.piece(&id)?;
                 self.seen.insert(id);
@@ -108,7 +108,7 @@ impl Check<'_> {
         let place = self.reader.index.locate(id).ok_or(Lost::Unlisted)?;
         let (pack, len) = (place.listed.pack, u64::from(place.entry.len));
         if self.wanted.lost.contains(&pack) {
-            let text = format!("too few shards of pack {} are left", short(&pack));
+            let text = format!("too few shards of pack {} are left", pack.short());
             return Err(Lost::Unreadable(text));
         }
         if self.wanted.read_data && !self.meter.is_stopped() {

@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use skep_vault::{Owner, Phrase};
-use skep_wire::PeerId;
+use skep_wire::{
+    PeerId, Signed,
+    backup::{Device, Roster},
+};
 
 use super::{
     door,
@@ -60,11 +63,7 @@ pub(crate) async fn revoke(core: &Arc<Core>, request: RevokeRequest) -> Result<R
 }
 
 /// The home has it before anybody else: if the coordinator is not told now, it is with the next backup.
-async fn keep(
-    core: &Arc<Core>,
-    state: State,
-    roster: skep_wire::Signed<skep_wire::backup::Roster>,
-) -> Result<(), BackupError> {
+async fn keep(core: &Arc<Core>, state: State, roster: Signed<Roster>) -> Result<(), BackupError> {
     core.world.work.call(move || state.keep_roster(&roster)).await
 }
 
@@ -77,7 +76,7 @@ async fn names(core: &Arc<Core>) -> BTreeMap<PeerId, String> {
 }
 
 fn lines(core: &Core, owned: &Owned, names: &BTreeMap<PeerId, String>) -> Vec<DeviceLine> {
-    let line = |device: &skep_wire::backup::Device| DeviceLine {
+    let line = |device: &Device| DeviceLine {
         name: name(owned, &device.peer, names),
         id: device.peer.to_string(),
         own: device.peer == core.id(),

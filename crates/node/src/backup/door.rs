@@ -182,8 +182,7 @@ pub(crate) async fn check(
 /// Lets snapshots go.
 pub(crate) async fn forget(core: &Arc<Core>, request: ForgetRequest) -> Result<ForgetDone, BackupError> {
     let _alone = core.backups.alone()?;
-    let state = sync::state(core).await?;
-    let mut owned = sync::load(core, &state).await?;
+    let (state, mut owned) = known_here(core).await?;
     sync::with_network(core, &state, &mut owned).await?;
     if !owned.allows(&core.id(), Rights::WRITE) {
         return Err(BackupError::NotAllowed);
@@ -197,9 +196,8 @@ pub(crate) async fn prune(
     request: PruneRequest,
     meter: Arc<Meter>,
 ) -> Result<PruneDone, BackupError> {
-    let _alone = core.backups.busy.try_lock().map_err(|_| BackupError::Busy)?;
-    let state = sync::state(core).await?;
-    let mut owned = sync::load(core, &state).await?;
+    let _alone = core.backups.alone()?;
+    let (state, mut owned) = known_here(core).await?;
     sync::with_network(core, &state, &mut owned).await?;
     if !owned.allows(&core.id(), Rights::ALL) {
         return Err(BackupError::NotAllowed);
@@ -277,7 +275,7 @@ async fn reading_listed<T: Send + 'static>(
     if !owned.allows(&device, Rights::READ) {
         return Err(BackupError::NotAllowed);
     }
-    let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
+    let far = Far::new(core, &owned);
     let job = move || {
         let near = Near {
             state: &state,

@@ -17,12 +17,7 @@ use skep_wire::{
 use thiserror::Error;
 use tokio::runtime::Handle;
 
-use super::{
-    error::BackupError,
-    lock,
-    reader::{Packs, short},
-    sync,
-};
+use super::{error::BackupError, lock, reader::Packs, state::Owned, sync};
 use crate::core::Core;
 
 /// Why a holder gave no bytes of a shard.
@@ -76,13 +71,13 @@ struct Whereabouts {
 
 impl Far {
     /// Must be made on the runtime, and is used on other threads.
-    pub(crate) fn new(core: Arc<Core>, signed: Signed<Roster>, roster: Roster) -> Self {
+    pub(super) fn new(core: &Arc<Core>, owned: &Owned) -> Self {
         Self {
-            core,
+            core: core.clone(),
             runtime: Handle::current(),
-            owner: roster.owner,
-            signed,
-            roster,
+            owner: owned.owner,
+            signed: owned.signed.clone(),
+            roster: owned.roster.clone(),
             known: Mutex::default(),
             asked: Mutex::default(),
         }
@@ -103,7 +98,7 @@ impl Far {
         };
         let asked = self.core.session.ask::<_, Located>(&request).await;
         let mut located = asked.map_err(|e| e.to_string())?;
-        let nobody = || format!("nobody is known to have pack {}", short(pack));
+        let nobody = || format!("nobody is known to have pack {}", pack.short());
         let at = located.packs.pop().ok_or_else(nobody)?;
         let record = backup::open_kept(&at.record, &self.roster).map_err(|e| e.to_string())?;
         if record.pack != *pack {
@@ -180,8 +175,8 @@ impl Far {
             }
         }
         let have: Vec<(usize, &[u8])> = have.iter().map(|(number, bytes)| (*number, &bytes[..])).collect();
-        let whole =
-            shard::rebuild(scheme, &have, part.shard).map_err(|e| format!("of pack {}: {e}", short(pack)))?;
+        let whole = shard::rebuild(scheme, &have, part.shard)
+            .map_err(|e| format!("of pack {}: {e}", pack.short()))?;
         let from = usize::try_from(part.range.start - columns.start).map_err(|e| e.to_string())?;
         let len = usize::try_from(part.range.end - part.range.start).map_err(|e| e.to_string())?;
         whole
@@ -206,7 +201,7 @@ impl Far {
             let turn = attempt as usize % sources.len();
             sources.rotate_left(turn);
         }
-        let mut last = format!("nobody who has pack {} is online", short(pack));
+        let mut last = format!("nobody who has pack {} is online", pack.short());
         for (shard, holder) in sources {
             let name = ShardName { pack: *pack, shard };
             match self.read_one(holder, name, range).await {

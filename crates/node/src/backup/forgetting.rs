@@ -97,7 +97,7 @@ async fn commit(
         ));
     }
     // All packs stay on the list: a prune finds out which are still needed.
-    let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
+    let far = Far::new(core, &owned);
     let owned = Arc::new(owned);
     let needed = needed(core, state, &owned, far).await?;
     sync::commit(core, state, &owned, catalog, needed).await

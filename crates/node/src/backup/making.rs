@@ -118,14 +118,8 @@ async fn attempt_one(
     }
     let owned = Arc::new(owned);
     let gone = gone(core, &state, &owned).await?;
-    let sender = Arc::new(Sender {
-        core: core.clone(),
-        owner: owned.owner,
-        roster: owned.signed.clone(),
-        scheme,
-        sent: Mutex::default(),
-    });
-    let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
+    let sender = Arc::new(Sender::new(core, &owned, scheme));
+    let far = Far::new(core, &owned);
     let wanted = scan::Wanted {
         before: base(&owned, core, &paths),
         paths: paths.clone(),
@@ -217,7 +211,7 @@ fn bytes(path: &Path) -> Vec<u8> {
 /// Which packs are not to be relied on: those that are lost, and those that are condemned and in no head of this
 /// device. Their pieces are stored again.
 async fn gone(core: &Arc<Core>, state: &State, owned: &Arc<Owned>) -> Result<BTreeSet<PackId>, BackupError> {
-    let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
+    let far = Far::new(core, &owned);
     let (inner, heads) = (state.clone(), owned.clone());
     let device = core.id();
     let list = move || {

@@ -62,15 +62,9 @@ impl Marker<'_> {
     }
 
     fn content(&mut self, content: &Content) -> Result<(), Lost> {
-        let (reader, decoder) = (self.reader, &mut self.decoder);
-        let mut needed = Vec::new();
-        let pieces = content.expand(|list| {
-            needed.push(*list);
-            reader.piece(list, decoder)
-        })?;
-        needed.extend(pieces);
-        for id in needed {
-            self.live.insert(reader.index.slot(&id).ok_or(Lost::Unlisted)?);
+        for id in self.reader.all_pieces(content, &mut self.decoder)? {
+            self.live
+                .insert(self.reader.index.slot(&id).ok_or(Lost::Unlisted)?);
         }
         Ok(())
     }

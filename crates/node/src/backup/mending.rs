@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,7 +27,6 @@ use super::{
     far::{Far, NoBytes},
     meter::Meter,
     near::Near,
-    reader::short,
     send::Sender,
     state::{Owned, State},
     sync,
@@ -107,8 +106,7 @@ impl Mender<'_> {
 
     /// Reads every shard at every holder that is online.
     async fn read_all(&self, packs: &[PackId]) -> Result<Vec<Broken>, BackupError> {
-        let roster = (self.owned.signed.clone(), self.owned.roster.clone());
-        let far = Arc::new(Far::new(self.core.clone(), roster.0, roster.1));
+        let far = Arc::new(Far::new(self.core, self.owned));
         let mut broken = Vec::new();
         for some in packs.chunks(sync::LOCATED_PACKS) {
             let places = self.locate(some).await?;
@@ -226,13 +224,7 @@ impl Mender<'_> {
 
     async fn bring(&self, broken: &Broken) -> Result<(), String> {
         let bytes = self.make(broken).await?;
-        let sender = Sender {
-            core: self.core.clone(),
-            owner: self.owned.owner,
-            roster: self.owned.signed.clone(),
-            scheme: None,
-            sent: Mutex::default(),
-        };
+        let sender = Sender::new(self.core, self.owned, None);
         let name = broken.kept.name(broken.shard);
         let mut last = String::new();
         for _ in 0..TRIES {
@@ -248,8 +240,7 @@ impl Mender<'_> {
 
     /// Makes a shard of its pack, of which there must be enough good shards.
     async fn make(&self, broken: &Broken) -> Result<Bytes, String> {
-        let (signed, roster) = (self.owned.signed.clone(), self.owned.roster.clone());
-        let far = Far::new(self.core.clone(), signed, roster);
+        let far = Far::new(self.core, self.owned);
         let (state, kept, shard) = (self.state.clone(), broken.kept.clone(), broken.shard);
         let make = move || {
             let near = Near {
@@ -292,7 +283,7 @@ async fn read(far: &Far, kept: &Kept, shard: u8, holder: &Holder) -> Result<(), 
     match expected.is_some_and(|expected| *blake3::hash(&bytes).as_bytes() == expected.0) {
         true => Ok(()),
         false => {
-            tracing::warn!("{} gave wrong bytes of pack {}", holder.name, short(&name.pack));
+            tracing::warn!("{} gave wrong bytes of pack {}", holder.name, name.pack.short());
             Err(NoBytes::Damaged)
         }
     }

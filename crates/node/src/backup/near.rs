@@ -19,7 +19,7 @@ use skep_wire::{PackId, PeerId, RelPath};
 use skep_world::disk::{Open, Replace};
 
 use super::{
-    reader::{Packs, short},
+    reader::Packs,
     state::{Owned, State},
 };
 use crate::home::name;
@@ -82,7 +82,7 @@ impl Near<'_> {
         for attempt in 0..ATTEMPTS {
             match self.far.read(pack, size, 0..size, attempt) {
                 Ok(bytes) if is_pack(pack, &bytes) => return Ok(bytes),
-                Ok(_) => last = format!("every copy of pack {} is damaged", short(pack)),
+                Ok(_) => last = format!("every copy of pack {} is damaged", pack.short()),
                 Err(error) => last = error,
             }
         }
@@ -118,8 +118,8 @@ impl Near<'_> {
         Ok(listed)
     }
 
-    /// What the indexes of all devices list, this `device` first, then what retired ones left, and of each the newest first: what was
-    /// stored again is looked for where it was stored last. The pieces of packs that are not `usable` count as
+    /// What the indexes of all devices list, this `device` first, then what retired ones left, and of each the
+    /// newest first: what was stored again is looked for where it was stored last. The pieces of packs that are not `usable` count as
     /// not stored; the packs are listed as needed all the same, for they may come back.
     pub(crate) fn listing(
         &self,
@@ -160,7 +160,7 @@ impl Near<'_> {
             match self.look_into(&pack, ring) {
                 Ok(listed) if listed.contents.kind == Kind::Index => {}
                 Ok(listed) => listing.index.insert(listed),
-                Err(reason) => tracing::warn!("what is in pack {} is not known: {reason}", short(&pack)),
+                Err(reason) => tracing::warn!("what is in pack {} is not known: {reason}", pack.short()),
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use skep_vault::{Content, PieceId, SnapshotId, tree::Node};
+use skep_vault::{Content, PieceId, SnapshotId, piece::Decoder, tree::Node};
 use skep_wire::{PackId, PeerId};
 use tokio::time;
 
@@ -70,7 +70,7 @@ pub(super) async fn find(core: &Arc<Core>, state: &State, owned: Arc<Owned>) -> 
         Err(false) => return None,
         Err(true) => {}
     }
-    let far = Far::new(core.clone(), owned.signed.clone(), owned.roster.clone());
+    let far = Far::new(core, &owned);
     let (inner, state) = (core.clone(), state.clone());
     let search = move || {
         let near = Near {
@@ -94,6 +94,7 @@ fn search(owned: &Owned, near: &Near<'_>, device: &PeerId) -> Needs {
     let indexes: BTreeSet<PackId> = catalogs.flat_map(|catalog| &catalog.indexes).copied().collect();
     let mut search = Search {
         reader: &reader,
+        decoder: Decoder::new(),
         seen: BTreeMap::new(),
     };
     let all = snapshots::all(owned).into_iter();
@@ -108,6 +109,7 @@ type Packs = Arc<BTreeSet<PackId>>;
 
 struct Search<'a> {
     reader: &'a Reader<'a>,
+    decoder: Decoder,
     /// Folders that several snapshots have are read once.
     seen: BTreeMap<Vec<PieceId>, Packs>,
 }
@@ -132,12 +134,12 @@ impl Search<'_> {
     }
 
     /// The packs of a content's pieces, those of its lists included.
-    fn content(&self, content: &Content) -> Result<BTreeSet<PackId>, Lost> {
+    fn content(&mut self, content: &Content) -> Result<BTreeSet<PackId>, Lost> {
+        let pieces = self.reader.all_pieces(content, &mut self.decoder)?;
         let pack = |id: &PieceId| match self.reader.index.locate(id) {
             Some(place) => Ok(place.listed.pack),
             None => Err(Lost::Unlisted),
         };
-        let pieces = self.reader.all_pieces(content)?;
         pieces.iter().map(pack).collect()
     }
 }

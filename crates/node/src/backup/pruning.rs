@@ -83,7 +83,7 @@ pub(super) async fn prune(
 
 impl Prune<'_> {
     async fn plan(&self, owned: &Arc<Owned>, taken: &Taken, census: &Census) -> Result<Plan, BackupError> {
-        let far = Far::new(self.core.clone(), owned.signed.clone(), owned.roster.clone());
+        let far = Far::new(self.core, &owned);
         let (state, owned, meter) = (self.state.clone(), owned.clone(), self.meter.clone());
         let (device, taken, census) = (self.core.id(), taken.clone(), census.clone());
         let plan = move || {
@@ -130,19 +130,13 @@ impl Prune<'_> {
 
     /// Seals anew what is needed of packs that go, and an index of everything.
     async fn rescue(&self, owned: &Arc<Owned>, plan: &Arc<Plan>) -> Result<Rescued, BackupError> {
-        let sender = Arc::new(Sender {
-            core: self.core.clone(),
-            owner: owned.owner,
-            roster: owned.signed.clone(),
-            scheme: None,
-            sent: Mutex::default(),
-        });
+        let sender = Arc::new(Sender::new(self.core, owned, None));
         let (packs, queue) = mpsc::channel(QUEUED_PACKS);
         let job = Rescue {
             core: self.core.clone(),
             state: self.state.clone(),
             owned: owned.clone(),
-            far: Far::new(self.core.clone(), owned.signed.clone(), owned.roster.clone()),
+            far: Far::new(self.core, &owned),
             plan: plan.clone(),
             meter: self.meter.clone(),
         };
@@ -197,7 +191,7 @@ impl Prune<'_> {
     }
 
     async fn listed_by_anyone(&self, owned: Owned) -> Result<BTreeSet<PackId>, BackupError> {
-        let far = Far::new(self.core.clone(), owned.signed.clone(), owned.roster.clone());
+        let far = Far::new(self.core, &owned);
         let (state, device) = (self.state.clone(), self.core.id());
         let list = move || {
             let near = Near {

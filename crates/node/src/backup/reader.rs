@@ -4,7 +4,7 @@
 //! while. Several threads read at the same time; who wants a block that another is fetching waits for it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ops::Range,
     sync::{Arc, Mutex},
 };
@@ -24,8 +24,8 @@ use super::lock;
 
 /// How much of a pack is read at once.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// How many blocks are kept: what many files share lies anywhere, and is wanted again and again.
-const KEPT_BLOCKS: usize = 96;
+/// How many blocks are kept.
+const KEPT_BLOCKS: usize = 48;
 /// How many sources are tried for one piece.
 const ATTEMPTS: u32 = 4;
 
@@ -55,7 +55,7 @@ pub enum Lost {
     #[error("a part of it is lost: {0}")]
     Unreadable(String),
     /// Nobody has a good copy.
-    #[error("a part of it is lost: every copy that could be read of pack {} is damaged", short(.0))]
+    #[error("a part of it is lost: every copy that could be read of pack {} is damaged", .0.short())]
     Damaged(PackId),
     /// This device may not read it.
     #[error("this device has no key for it")]
@@ -143,17 +143,16 @@ impl<'a> Reader<'a> {
     }
 
     /// The pieces of a content, in order.
-    pub(crate) fn pieces(&self, content: &Content) -> Result<Vec<PieceId>, Lost> {
-        let mut decoder = Decoder::new();
-        content.expand(|id| self.piece(id, &mut decoder))
+    pub(crate) fn pieces(&self, content: &Content, decoder: &mut Decoder) -> Result<Vec<PieceId>, Lost> {
+        content.expand(|id| self.piece(id, decoder))
     }
 
     /// The pieces of a content, and those of the lists that name them.
-    pub(super) fn all_pieces(&self, content: &Content) -> Result<Vec<PieceId>, Lost> {
-        let (mut decoder, mut lists) = (Decoder::new(), Vec::new());
+    pub(super) fn all_pieces(&self, content: &Content, decoder: &mut Decoder) -> Result<Vec<PieceId>, Lost> {
+        let mut lists = Vec::new();
         let mut all = content.expand(|id| {
             lists.push(*id);
-            self.piece(id, &mut decoder)
+            self.piece(id, decoder)
         })?;
         all.append(&mut lists);
         Ok(all)
@@ -167,7 +166,7 @@ impl<'a> Reader<'a> {
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut left = content.size;
-        for id in self.pieces(content)? {
+        for id in self.pieces(content, decoder)? {
             let plain = self.piece(&id, decoder)?;
             left = left
                 .checked_sub(plain.len() as u64)
@@ -208,7 +207,7 @@ fn read_exactly(
     let bytes = packs.read(pack, size, range, attempt)?;
     match bytes.len() as u64 == want {
         true => Ok(bytes),
-        false => Err(format!("pack {} is cut short", short(pack))),
+        false => Err(format!("pack {} is cut short", pack.short())),
     }
 }
 
@@ -224,29 +223,17 @@ fn damaged(error: OpenError, pack: PackId) -> Lost {
     }
 }
 
-/// The beginning of a pack's id, for messages.
-pub(super) fn short(pack: &PackId) -> String {
-    pack.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-}
-
 type Key = (PackId, u64);
 type Block = Arc<Vec<u8>>;
 
-/// The blocks that were used last.
+/// The blocks that were read last.
 #[derive(Default)]
 struct Blocks(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    slots: HashMap<Key, Slot>,
-    /// Counts the uses.
-    uses: u64,
-}
-
-/// A block, once it has come.
-struct Slot {
-    block: Arc<Mutex<Option<Block>>>,
-    last_use: u64,
+    slots: HashMap<Key, Arc<Mutex<Option<Block>>>>,
+    oldest_first: VecDeque<Key>,
 }
 
 impl Blocks {
@@ -262,45 +249,16 @@ impl Blocks {
 }
 
 impl Kept {
-    /// The place of a block. Where there is no room for it, the one that was not used for longest goes.
     fn slot(&mut self, key: Key) -> Arc<Mutex<Option<Block>>> {
-        if !self.slots.contains_key(&key) && self.slots.len() == KEPT_BLOCKS {
-            let stalest = self.slots.iter().min_by_key(|(_, slot)| slot.last_use);
-            if let Some(stalest) = stalest.map(|(key, _)| *key) {
-                self.slots.remove(&stalest);
-            }
+        if let Some(slot) = self.slots.get(&key) {
+            return slot.clone();
         }
-        self.uses += 1;
-        let slot = self.slots.entry(key).or_insert_with(|| Slot {
-            block: Arc::default(),
-            last_use: 0,
-        });
-        slot.last_use = self.uses;
-        slot.block.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_used_often_stays_while_others_come_and_go() {
-        let blocks = Blocks::default();
-        let often = (PackId([1; 32]), 0);
-        let mut reads = 0;
-        for number in 0..3 * KEPT_BLOCKS as u64 {
-            for key in [often, (PackId([2; 32]), number)] {
-                let block = blocks.get(key, || {
-                    reads += usize::from(key == often);
-                    Ok(vec![7])
-                });
-                assert_eq!(block.unwrap()[..], [7]);
-            }
+        if self.oldest_first.len() == KEPT_BLOCKS
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.slots.remove(&oldest);
         }
-        assert_eq!(reads, 1);
-        assert_eq!(lock(&blocks.0).slots.len(), KEPT_BLOCKS);
-        assert!(blocks.get((PackId([3; 32]), 0), || Err("away".into())).is_err());
-        assert!(blocks.get((PackId([3; 32]), 0), || Ok(vec![])).is_ok());
+        self.oldest_first.push_back(key);
+        self.slots.entry(key).or_default().clone()
     }
 }

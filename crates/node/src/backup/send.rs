@@ -21,7 +21,7 @@ use skep_wire::{
 };
 use tokio::{task::JoinSet, time};
 
-use super::{error::BackupError, lock};
+use super::{error::BackupError, lock, state::Owned};
 use crate::{core::Core, session::SessionError};
 
 /// How often a shard is tried, with whomever, before the pack has to do without it.
@@ -32,10 +32,10 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Sends the packs of one backup.
 pub(super) struct Sender {
     pub(super) core: Arc<Core>,
-    pub(super) owner: OwnerId,
-    pub(super) roster: Signed<Roster>,
+    owner: OwnerId,
+    roster: Signed<Roster>,
     /// What the user wished, or none.
-    pub(super) scheme: Option<Scheme>,
+    scheme: Option<Scheme>,
     pub(super) sent: Mutex<Sent>,
 }
 
@@ -58,6 +58,17 @@ struct Parcel {
 }
 
 impl Sender {
+    /// Sends nothing yet.
+    pub(super) fn new(core: &Arc<Core>, owned: &Owned, scheme: Option<Scheme>) -> Self {
+        Self {
+            core: core.clone(),
+            owner: owned.owner,
+            roster: owned.signed.clone(),
+            scheme,
+            sent: Mutex::default(),
+        }
+    }
+
     /// Brings a pack to its holders. When this returns, it can be restored even if as many holders are lost
     /// as its scheme says, less one if somebody could not be replaced.
     pub(super) async fn keep(self: Arc<Self>, sealed: Sealed) -> Result<(), BackupError> {

@@ -39,12 +39,13 @@ pub(crate) async fn scrub(core: Arc<Core>) {
 /// Reads a shard and its record. If that is not what it should be, the shard goes, and others make it again.
 ///
 /// # Errors
-/// Of kind `InvalidData` when it is damaged; or when it cannot be read.
+/// Of kind `InvalidData` when it is damaged; or why it cannot be read.
 pub(super) async fn examine(core: &Arc<Core>, owner: OwnerId, name: ShardName) -> io::Result<()> {
     let shards = core.hold.shards.clone();
     let read = core.world.work.call(move || shards.verify(&owner, &name)).await;
     if let Err(error) = &read
-        && error.kind() == io::ErrorKind::InvalidData
+        && reading::is_damage(error)
+        && core.hold.shards.has(&owner, &name)
     {
         reading::drop_damaged(core, owner, name).await;
     }

@@ -18,7 +18,7 @@ use crate::{
         marking,
         meter::Meter,
         near::{Listing, Near},
-        reader::{Lost, Reader, short},
+        reader::{Lost, Reader},
         state::Owned,
     },
 };
@@ -242,7 +242,7 @@ impl Plan {
 
 /// Nobody knows what is needed.
 pub(super) fn no_index((pack, reason): &(PackId, String)) -> BackupError {
-    BackupError::NotPruned(format!("the index {} cannot be read: {reason}", short(pack)))
+    BackupError::NotPruned(format!("the index {} cannot be read: {reason}", pack.short()))
 }
 
 /// A snapshot is not whole.

@@ -4,6 +4,7 @@ use std::io;
 
 use skep_vault::{
     Kind as PieceKind,
+    piece::Decoder,
     tree::{Entry, Node},
 };
 use skep_world::raw::{File, Folder, Kind};
@@ -24,13 +25,15 @@ pub(super) enum There {
 }
 
 /// What has the name of the file `entry`.
-pub(super) fn compare(folder: &Folder, entry: &Entry, run: &Run<'_>) -> There {
+pub(super) fn compare(folder: &Folder, entry: &Entry, run: &Run<'_>, decoder: &mut Decoder) -> There {
     let name = entry.name.as_bytes();
     match folder.find(name) {
         Ok(None) => There::Nothing,
         Ok(Some(stat)) if stat.kind == Kind::Dir => There::Folder,
         Ok(Some(stat)) if stat.kind == Kind::File && stat.size == entry.size() => {
-            let same = folder.file(name).and_then(|file| is_same(&file, entry, run));
+            let same = folder
+                .file(name)
+                .and_then(|file| is_same(&file, entry, run, decoder));
             match same {
                 Ok(true) => There::Same,
                 _ => There::Other,
@@ -41,7 +44,7 @@ pub(super) fn compare(folder: &Folder, entry: &Entry, run: &Run<'_>) -> There {
 }
 
 /// Whether the file has the content and attributes of the entry.
-fn is_same(file: &File, entry: &Entry, run: &Run<'_>) -> io::Result<bool> {
+fn is_same(file: &File, entry: &Entry, run: &Run<'_>, decoder: &mut Decoder) -> io::Result<bool> {
     let Node::File { content, holes } = &entry.node else {
         return Ok(false);
     };
@@ -50,7 +53,7 @@ fn is_same(file: &File, entry: &Entry, run: &Run<'_>) -> io::Result<bool> {
     if stat.modified != attributes.modified || stat.mode != attributes.mode {
         return Ok(false);
     }
-    let Ok(pieces) = run.reader.pieces(content) else {
+    let Ok(pieces) = run.reader.pieces(content, decoder) else {
         return Ok(false);
     };
     let mut segments = Segments::new(holes, entry.size());

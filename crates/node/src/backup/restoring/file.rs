@@ -55,7 +55,7 @@ impl Job {
         let Place::Folder(folder) = &self.open.place else {
             return read(content, run, decoder, |_| Ok(()));
         };
-        match existing::compare(folder, &self.entry, run) {
+        match existing::compare(folder, &self.entry, run, decoder) {
             existing::There::Nothing => self.write(folder, content, holes, run, decoder),
             existing::There::Same => {
                 run.meter.add(content.size);
