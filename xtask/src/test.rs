@@ -21,7 +21,7 @@ struct Step {
 
 /// Cheap ones first. The end-to-end tests are among `tests`; `.config/nextest.toml` runs them one
 /// at a time.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "tools",
         run: tools,
@@ -57,6 +57,10 @@ const STEPS: [Step; 10] = [
     Step {
         name: "chaos",
         run: || chaos::run_points(30),
+    },
+    Step {
+        name: "browser",
+        run: browser,
     },
     Step {
         name: "fuzz",
@@ -160,6 +164,26 @@ fn tests() -> Outcome {
         "--no-fail-fast",
         "--",
         "--test-threads=1",
+    ])
+}
+
+/// A hostile page in a real browser, where there is one or one can be had.
+fn browser() -> Outcome {
+    if workspace::find_program("chromium").is_none()
+        && let Err(e) = workspace::install_packages(&["chromium"])
+    {
+        println!("left out: there is no Chromium, and it cannot be installed: {e}");
+        return Ok(());
+    }
+    let test = "hostile::browser::no_page_in_a_browser_changes_or_reads_anything";
+    cargo(&[
+        "test",
+        "--package=skep",
+        "--test=e2e",
+        "--",
+        "--ignored",
+        "--exact",
+        test,
     ])
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What a single parser or machine refuses is shown beside it; here is what only processes can show.
 
+mod browser;
 mod floods;
 mod pages;
 mod secrets;
