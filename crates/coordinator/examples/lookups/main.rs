@@ -1,10 +1,13 @@
 //! Measures lookups over the wire: one coordinator and many connected peers, over TLS on loopback.
 //!
-//! `cargo run --release -p skep-coordinator --example lookups -- [PEERS [SECONDS]]`
+//! `cargo run --release -p skep-coordinator --example lookups -- [PEERS [SECONDS [SLOW]]]`
 //!
+//! With SLOW, lookups are measured in turns: without and with so many slow connections of strangers.
 //! Coordinator and peers share the machine and this process, so the figures are of both together.
 
 #![allow(clippy::print_stdout)]
+
+mod slow;
 
 use std::{
     error::Error,
@@ -24,6 +27,8 @@ use skep_wire::{
 use skep_world::World;
 use tokio::task::JoinSet;
 
+use self::slow::Slow;
+
 type Failed = Box<dyn Error + Send + Sync>;
 
 /// Shares that the first peers publish, one each.
@@ -31,12 +36,24 @@ const SHARES: usize = 200;
 /// Peers that join at the same time.
 const JOINING: usize = 64;
 
+/// How often lookups are measured without and with slow connections.
+const TURNS: usize = 5;
+/// Seconds in which everything must be as before.
+const RECOVERY_S: usize = 30;
+
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|word| word == slow::WORD).is_some() {
+        let at = arguments.next().ok_or("where?")?.parse()?;
+        let count = arguments.next().ok_or("how many?")?.parse()?;
+        allow_sockets(u64::try_from(count)? + 200)?;
+        slow::run(at, count).await;
+    }
     let peers: usize = arguments.next().map_or(Ok(1000), |text| text.parse())?;
     let seconds: u64 = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    allow_sockets(2 * peers as u64 + 200)?;
+    let strangers: usize = arguments.next().map_or(Ok(0), |text| text.parse())?;
+    allow_sockets(2 * peers as u64 + strangers as u64 + 200)?;
     let folder = tempfile::tempdir()?;
     let world = World::real(Arc::new(Tls), 4);
     let listen = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
@@ -51,27 +68,103 @@ async fn main() -> Result<(), Failed> {
         links.len(),
         began.elapsed().as_secs_f64()
     );
+    let honest = Honest {
+        links,
+        shares: peers.min(SHARES),
+    };
     let elapsed = Duration::from_secs(seconds);
-    let mut times = look_up(links, peers.min(SHARES), elapsed).await?;
-    times.sort_unstable();
-    report(&times, elapsed);
+    let all = honest.look_up(elapsed).await?;
+    all.print(elapsed);
+    if strangers > 0 {
+        honest
+            .beside(coordinator.ready().listen, strangers, elapsed)
+            .await?;
+    }
     coordinator.stop().await?;
     Ok(())
 }
 
-fn report(times: &[Duration], elapsed: Duration) {
-    let at = |percent: usize| {
-        times
-            .get(times.len() * percent / 100)
-            .copied()
-            .unwrap_or_default()
-    };
-    let rate = times.len() as f64 / elapsed.as_secs_f64();
-    println!(
-        "{rate:.0} lookups/s, half within {:.1?}, 99 % within {:.1?}",
-        at(50),
-        at(99)
-    );
+/// How long lookups took, the shortest first.
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn at(&self, percent: usize) -> Duration {
+        let Self(times) = self;
+        let place = times.get(times.len() * percent / 100);
+        place.copied().unwrap_or_default()
+    }
+
+    fn print(&self, elapsed: Duration) {
+        let rate = self.0.len() as f64 / elapsed.as_secs_f64();
+        let (half, most) = (self.at(50), self.at(99));
+        println!("{rate:.0} lookups/s, half within {half:.1?}, 99 % within {most:.1?}");
+    }
+}
+
+/// The peers, connected.
+struct Honest {
+    links: Vec<Link>,
+    shares: usize,
+}
+
+impl Honest {
+    /// Without and with strangers, in turns; then how soon it is as without them.
+    async fn beside(&self, at: SocketAddr, strangers: usize, elapsed: Duration) -> Result<(), Failed> {
+        let mut ratios = Vec::new();
+        for _ in 0..TURNS {
+            let quiet = self.look_up(elapsed).await?;
+            let flood = Slow::start(at, strangers)?;
+            let busy = self.look_up(elapsed).await?;
+            drop(flood);
+            let after = self.recovery(quiet.at(99)).await?;
+            ratios.push(busy.at(99).as_secs_f64() / quiet.at(99).as_secs_f64());
+            print!("99 % within {:.1?}, beside {strangers} strangers ", quiet.at(99));
+            println!("{:.1?}; as before within {after} s", busy.at(99));
+        }
+        ratios.sort_by(f64::total_cmp);
+        println!("ratio in the middle: {:.2}", ratios[TURNS / 2]);
+        Ok(())
+    }
+
+    /// Seconds until lookups are about as fast as they were.
+    async fn recovery(&self, before: Duration) -> Result<usize, Failed> {
+        for second in 1..=RECOVERY_S {
+            let now = self.look_up(Duration::from_secs(1)).await?;
+            if now.at(99) <= before.mul_f64(1.2) {
+                return Ok(second);
+            }
+        }
+        Err(format!("not as before after {RECOVERY_S} s").into())
+    }
+
+    /// Every peer asks again as soon as it is answered.
+    async fn look_up(&self, elapsed: Duration) -> Result<Times, Failed> {
+        let until = Instant::now() + elapsed;
+        let mut asking = JoinSet::new();
+        for (n, link) in self.links.iter().cloned().enumerate() {
+            asking.spawn(ask(link, n, self.shares, until));
+        }
+        let mut all = Vec::new();
+        while let Some(times) = asking.join_next().await {
+            all.extend(times??);
+        }
+        all.sort_unstable();
+        Ok(Times(all))
+    }
+}
+
+/// Looks up one content after the other, and returns how long each answer took.
+async fn ask(link: Link, first: usize, shares: usize, until: Instant) -> Result<Vec<Duration>, Failed> {
+    let mut times = Vec::new();
+    let mut turn = first;
+    while Instant::now() < until {
+        let began = Instant::now();
+        let content = content(turn % shares);
+        let _: Holders = link.ask(&Lookup { content }).await?;
+        times.push(began.elapsed());
+        turn += 1;
+    }
+    Ok(times)
 }
 
 /// Lets peers join and attend; the first of them publish.
@@ -168,31 +261,6 @@ fn content(n: usize) -> BlobId {
     let mut id = [0; 32];
     id[..8].copy_from_slice(&n.to_le_bytes());
     BlobId(id)
-}
-
-/// Every peer asks again as soon as it is answered. Returns how long each answer took.
-async fn look_up(links: Vec<Link>, shares: usize, elapsed: Duration) -> Result<Vec<Duration>, Failed> {
-    let until = Instant::now() + elapsed;
-    let mut asking = JoinSet::new();
-    for (n, link) in links.into_iter().enumerate() {
-        asking.spawn(async move {
-            let mut times = Vec::new();
-            let mut turn = n;
-            while Instant::now() < until {
-                let began = Instant::now();
-                let content = content(turn % shares);
-                let _: Holders = link.ask(&Lookup { content }).await?;
-                times.push(began.elapsed());
-                turn += 1;
-            }
-            Ok::<_, Failed>(times)
-        });
-    }
-    let mut all = Vec::new();
-    while let Some(times) = asking.join_next().await {
-        all.extend(times??);
-    }
-    Ok(all)
 }
 
 /// Raises the limit of open files as far as needed.
