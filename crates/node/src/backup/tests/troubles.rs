@@ -2,6 +2,9 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
+use skep_vault::{Kind, index::Listed};
+use skep_wire::PackId;
+
 use super::rig::{Rig, beneath, noise, read};
 use crate::backup::lock;
 
@@ -17,10 +20,15 @@ fn two_files() -> (tempfile::TempDir, Rig) {
     (from, rig)
 }
 
-/// The data pack that holds the last file.
-fn last_data_pack(rig: &Rig) -> skep_wire::PackId {
-    let is_data = |listed: &&skep_vault::index::Listed| listed.contents.kind == skep_vault::Kind::Data;
-    rig.index.packs().filter(is_data).last().unwrap().pack
+/// The packs that hold files.
+fn data_packs(rig: &Rig) -> impl Iterator<Item = PackId> {
+    let is_data = |listed: &&Listed| listed.contents.kind == Kind::Data;
+    rig.index.packs().filter(is_data).map(|listed| listed.pack)
+}
+
+/// The one that holds the last file.
+fn last_data_pack(rig: &Rig) -> PackId {
+    data_packs(rig).last().unwrap()
 }
 
 #[test]
@@ -78,6 +86,30 @@ fn no_damaged_byte_is_restored() {
         }
         lock(&rig.packs.0).get_mut(&pack).unwrap()[at] ^= 1;
     }
+}
+
+/// Both packs are the owner's own, whole and sealed with the right key.
+#[test]
+fn a_holder_that_swaps_whole_packs_is_found_out() {
+    let (from, rig) = two_files();
+    let data: Vec<_> = data_packs(&rig).collect();
+    assert_eq!(data.len(), 2);
+    swap(&rig, &data[0], &data[1]);
+    let to = tempfile::tempdir().unwrap();
+    let restored = rig.restore(Path::new(""), Some(to.path()), false).unwrap();
+    assert_eq!((restored.files, restored.failed.len()), (0, 2));
+    let copy = beneath(to.path(), from.path());
+    assert!(!copy.join("first/file").exists() && !copy.join("second/file").exists());
+    swap(&rig, &data[0], &data[1]);
+    let restored = rig.restore(Path::new(""), Some(to.path()), false).unwrap();
+    assert_eq!((restored.files, restored.failed.len()), (2, 0));
+}
+
+fn swap(rig: &Rig, a: &PackId, b: &PackId) {
+    let mut packs = lock(&rig.packs.0);
+    let first = packs[a].clone();
+    let second = packs.insert(*b, first).unwrap();
+    packs.insert(*a, second);
 }
 
 #[test]
