@@ -211,7 +211,7 @@ fn bytes(path: &Path) -> Vec<u8> {
 /// Which packs are not to be relied on: those that are lost, and those that are condemned and in no head of this
 /// device. Their pieces are stored again.
 async fn gone(core: &Arc<Core>, state: &State, owned: &Arc<Owned>) -> Result<BTreeSet<PackId>, BackupError> {
-    let far = Far::new(core, &owned);
+    let far = Far::new(core, owned);
     let (inner, heads) = (state.clone(), owned.clone());
     let device = core.id();
     let list = move || {

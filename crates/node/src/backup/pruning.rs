@@ -83,7 +83,7 @@ pub(super) async fn prune(
 
 impl Prune<'_> {
     async fn plan(&self, owned: &Arc<Owned>, taken: &Taken, census: &Census) -> Result<Plan, BackupError> {
-        let far = Far::new(self.core, &owned);
+        let far = Far::new(self.core, owned);
         let (state, owned, meter) = (self.state.clone(), owned.clone(), self.meter.clone());
         let (device, taken, census) = (self.core.id(), taken.clone(), census.clone());
         let plan = move || {
@@ -136,7 +136,7 @@ impl Prune<'_> {
             core: self.core.clone(),
             state: self.state.clone(),
             owned: owned.clone(),
-            far: Far::new(self.core, &owned),
+            far: Far::new(self.core, owned),
             plan: plan.clone(),
             meter: self.meter.clone(),
         };
