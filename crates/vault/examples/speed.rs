@@ -3,6 +3,7 @@
 
 use std::{hint::black_box, time::Instant};
 
+use bytes::Bytes;
 use skep_vault::{
     Cutter, Kind,
     keys::{EpochKey, NamingKey},
@@ -83,22 +84,20 @@ fn packs(noise: &[u8], naming: &NamingKey) {
         }
     });
     let scheme = Scheme::new(4, 2).expect("a scheme");
+    let packs: Vec<Bytes> = noise.chunks(16 << 20).map(Bytes::copy_from_slice).collect();
     measure("4+2, parity", || {
-        noise
-            .chunks(16 << 20)
+        packs
+            .iter()
             .for_each(|pack| drop(black_box(Shards::new(scheme, pack))));
     });
-    let shards: Vec<_> = noise
-        .chunks(16 << 20)
-        .map(|pack| Shards::new(scheme, pack))
-        .collect();
+    let shards: Vec<_> = packs.iter().map(|pack| Shards::new(scheme, pack)).collect();
     measure("4+2, hashes", || {
         shards.iter().for_each(|shards| drop(black_box(shards.ids())));
     });
+    let shards: Vec<_> = shards.into_iter().map(Shards::into_all).collect();
     measure("4+2, restore of two lost", || {
         for shards in &shards {
-            let have: Vec<_> = (2..6).map(|index| (index, shards.shard(index))).collect();
-            let have: Vec<_> = have.iter().map(|(index, shard)| (*index, &shard[..])).collect();
+            let have: Vec<_> = (2..6).map(|index| (index, &shards[index][..])).collect();
             black_box(assemble(scheme, 16 << 20, &have)).expect("enough shards");
         }
     });

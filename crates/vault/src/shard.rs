@@ -7,16 +7,18 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use bytes::Bytes;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 use skep_wire::{BlobId, backup::Scheme};
 use thiserror::Error;
 
-/// The shards of a pack.
-pub struct Shards<'a> {
+/// How much of each shard is coded at a time: all of them together stay near the processor.
+const STRIPE_BYTES: usize = 64 << 10;
+
+/// The shards of a pack. They share its memory as far as they are parts of it.
+pub struct Shards {
     scheme: Scheme,
-    pack: &'a [u8],
-    shard_bytes: usize,
-    parity: Vec<Vec<u8>>,
+    shards: Vec<Bytes>,
 }
 
 /// Why shards do not give what was asked.
@@ -47,78 +49,51 @@ pub struct Part {
     pub range: Range<u64>,
 }
 
-impl<'a> Shards<'a> {
+impl Shards {
     /// Codes a pack.
     ///
     /// # Panics
     /// Never: every scheme is one that the code supports.
     #[must_use]
-    pub fn new(scheme: Scheme, pack: &'a [u8]) -> Self {
-        let shard_bytes = shard_len(scheme, pack.len());
-        let mut shards = Self {
-            scheme,
-            pack,
-            shard_bytes,
-            parity: Vec::new(),
-        };
-        if scheme.data() > 1 && scheme.parity() > 0 && shard_bytes > 0 {
-            shards.parity = shards.code();
+    pub fn new(scheme: Scheme, pack: &Bytes) -> Self {
+        if scheme.data() == 1 {
+            let shards = vec![pack.clone(); scheme.shards()];
+            return Self { scheme, shards };
         }
-        shards
-    }
-
-    fn code(&self) -> Vec<Vec<u8>> {
-        let mut encoder = ReedSolomonEncoder::new(self.scheme.data(), self.scheme.parity(), self.shard_bytes)
-            .expect("at most 32 shards of an even length");
-        for index in 0..self.scheme.data() {
-            encoder
-                .add_original_shard(self.shard(index))
-                .expect("as many as announced");
-        }
-        let coded = encoder.encode().expect("all are there");
-        coded.recovery_iter().map(<[u8]>::to_vec).collect()
-    }
-
-    /// The shard of a number below [`Scheme::shards`].
-    ///
-    /// # Panics
-    /// If there is none of this number.
-    #[must_use]
-    pub fn shard(&self, index: usize) -> Cow<'_, [u8]> {
-        assert!(index < self.scheme.shards(), "the scheme has no shard {index}");
-        if self.scheme.data() == 1 {
-            return Cow::Borrowed(self.pack);
-        }
-        match index.checked_sub(self.scheme.data()) {
-            Some(parity) => self
-                .parity
-                .get(parity)
-                .map_or(Cow::Borrowed(&[]), |shard| Cow::Borrowed(shard)),
-            None => self.data_shard(index),
-        }
-    }
-
-    fn data_shard(&self, index: usize) -> Cow<'_, [u8]> {
-        let start = (index * self.shard_bytes).min(self.pack.len());
-        let end = (start + self.shard_bytes).min(self.pack.len());
-        let bytes = &self.pack[start..end];
-        if bytes.len() == self.shard_bytes {
-            return Cow::Borrowed(bytes);
-        }
-        let mut padded = bytes.to_vec();
-        padded.resize(self.shard_bytes, 0);
-        Cow::Owned(padded)
+        let len = shard_len(scheme, pack.len());
+        let mut shards: Vec<Bytes> = (0..scheme.data()).map(|index| part(pack, index, len)).collect();
+        let parity = encode(scheme, &shards, len);
+        shards.extend(parity.into_iter().map(Bytes::from));
+        Self { scheme, shards }
     }
 
     /// The hashes of all shards, in order.
     #[must_use]
     pub fn ids(&self) -> Vec<BlobId> {
-        let id = |index| BlobId(*blake3::hash(&self.shard(index)).as_bytes());
-        if self.scheme.data() == 1 {
-            return vec![id(0); self.scheme.shards()];
+        let id = |shard: &Bytes| BlobId(*blake3::hash(shard).as_bytes());
+        match self.scheme.data() {
+            1 => vec![id(&self.shards[0]); self.shards.len()],
+            _ => self.shards.iter().map(id).collect(),
         }
-        (0..self.scheme.shards()).map(id).collect()
     }
+
+    /// All of them, in order.
+    #[must_use]
+    pub fn into_all(self) -> Vec<Bytes> {
+        self.shards
+    }
+}
+
+/// A data shard: a part of the pack, the last ones with zeros behind it.
+fn part(pack: &Bytes, index: usize, len: usize) -> Bytes {
+    let start = (index * len).min(pack.len());
+    let end = (start + len).min(pack.len());
+    if end - start == len {
+        return pack.slice(start..end);
+    }
+    let mut padded = pack[start..end].to_vec();
+    padded.resize(len, 0);
+    padded.into()
 }
 
 /// Which parts of which data shards are the bytes `range` of a pack of `pack_bytes`, in order.
@@ -272,15 +247,26 @@ fn restore<'a>(
     Ok(())
 }
 
-/// All parity shards of these data shards.
-fn encode(scheme: Scheme, data: &[Cow<'_, [u8]>], len: usize) -> Vec<Vec<u8>> {
-    let mut encoder = ReedSolomonEncoder::new(data.len(), scheme.parity(), len)
-        .expect("at most 32 shards of an even length");
-    for shard in data {
-        encoder.add_original_shard(shard).expect("as many as announced");
+/// All parity shards of these data shards of `len` bytes.
+fn encode(scheme: Scheme, data: &[impl AsRef<[u8]>], len: usize) -> Vec<Vec<u8>> {
+    let mut parity = vec![Vec::with_capacity(len); scheme.parity()];
+    if parity.is_empty() {
+        return parity;
     }
-    let coded = encoder.encode().expect("all are there");
-    coded.recovery_iter().map(<[u8]>::to_vec).collect()
+    for start in (0..len).step_by(STRIPE_BYTES) {
+        let stripe = start..len.min(start + STRIPE_BYTES);
+        let mut encoder = ReedSolomonEncoder::new(scheme.data(), scheme.parity(), stripe.len())
+            .expect("at most 32 shards of an even length");
+        for shard in data {
+            let added = encoder.add_original_shard(&shard.as_ref()[stripe.clone()]);
+            added.expect("as many as announced");
+        }
+        let coded = encoder.encode().expect("all are there");
+        for (shard, bytes) in parity.iter_mut().zip(coded.recovery_iter()) {
+            shard.extend_from_slice(bytes);
+        }
+    }
+    parity
 }
 
 #[cfg(test)]

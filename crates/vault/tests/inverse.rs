@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 use skep_vault::{
     Content, Cutter, Index, KeyRing, Kind, Owner, Phrase, PieceId, content, index,
@@ -238,11 +239,11 @@ impl Restorer {
 }
 
 fn place(sealed: &Sealed) -> Placed {
-    let shards = Shards::new(scheme(), &sealed.bytes);
+    let shards = Shards::new(scheme(), &Bytes::copy_from_slice(&sealed.bytes));
     Placed {
         size: sealed.bytes.len(),
         ids: shards.ids(),
-        shards: (0..6).map(|index| shards.shard(index).into_owned()).collect(),
+        shards: shards.into_all().iter().map(|shard| shard.to_vec()).collect(),
     }
 }
 

@@ -247,9 +247,9 @@ impl Mender<'_> {
                 state: &state,
                 far: &far,
             };
-            let pack = near.whole(&kept.record.pack)?;
-            let shards = Shards::new(kept.record.scheme, &pack);
-            Ok(Bytes::from(shards.shard(shard.into()).into_owned()))
+            let pack = Bytes::from(near.whole(&kept.record.pack)?);
+            let mut shards = Shards::new(kept.record.scheme, &pack).into_all();
+            Ok(shards.swap_remove(shard.into()))
         };
         self.core.world.work.call(make).await
     }

@@ -119,29 +119,24 @@ impl Sender {
     async fn cut(&self, sealed: Sealed, scheme: Scheme) -> Parcel {
         let (core, owner) = (self.core.clone(), self.owner);
         let cut = move || {
-            let coded = Shards::new(scheme, &sealed.bytes);
+            let size = sealed.bytes.len() as u64;
+            let shards = Shards::new(scheme, &Bytes::from(sealed.bytes));
             let record = PackRecord {
                 owner,
                 device: core.id(),
                 pack: sealed.id,
-                size: sealed.bytes.len() as u64,
+                size,
                 epoch: sealed.contents.epoch,
                 scheme,
-                shards: coded.ids(),
+                shards: shards.ids(),
             };
-            let shards = match scheme.data() {
-                1 => None,
-                _ => Some((0..scheme.shards()).map(|n| Bytes::from(coded.shard(n).into_owned()))),
-            };
-            let shards: Option<Vec<Bytes>> = shards.map(Iterator::collect);
-            drop(coded);
             Parcel {
                 record: Signed::new(&record, &core.home.key),
                 name: ShardName {
                     pack: sealed.id,
                     shard: 0,
                 },
-                shards: shards.unwrap_or_else(|| vec![Bytes::from(sealed.bytes); scheme.shards()]),
+                shards: shards.into_all(),
             }
         };
         self.core.world.work.call(cut).await

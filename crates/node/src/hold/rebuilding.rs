@@ -147,6 +147,7 @@ fn restore(
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use skep_vault::shard::Shards;
     use skep_wire::backup::Scheme;
 
@@ -155,16 +156,17 @@ mod tests {
     #[test]
     fn any_shards_give_the_one_that_is_missing_and_wrong_ones_give_nothing() {
         let scheme = Scheme::new(4, 2).unwrap();
-        let pack: Vec<u8> = (0..=250).cycle().take(100_003).collect();
+        let pack = Bytes::from_iter((0..=250).cycle().take(100_003));
         let shards = Shards::new(scheme, &pack);
         let ids = shards.ids();
+        let shards = shards.into_all();
         let take = |numbers: [usize; 4]| {
-            let shard = |number| (number, BytesMut::from(&*shards.shard(number)));
+            let shard = |number: usize| (number, BytesMut::from(&shards[number][..]));
             numbers.map(shard).to_vec()
         };
         for (have, wanted) in [([0, 1, 2, 3], 5), ([2, 3, 4, 5], 0), ([0, 1, 3, 5], 4)] {
             let made = restore(scheme, &take(have), wanted, ids[wanted]).ok().unwrap();
-            assert_eq!(made, &*shards.shard(wanted));
+            assert_eq!(made, shards[wanted]);
         }
         let mut wrong = take([0, 1, 2, 3]);
         wrong[1].1[77] ^= 1;

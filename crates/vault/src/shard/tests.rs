@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn pack(len: usize) -> Vec<u8> {
+fn pack(len: usize) -> Bytes {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
-    bytes
+    bytes.into()
 }
 
 fn scheme(data: u8, parity: u8) -> Scheme {
@@ -22,13 +22,11 @@ fn choices(of: usize, count: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
-fn all(shards: &Shards<'_>) -> Vec<Vec<u8>> {
-    (0..shards.scheme.shards())
-        .map(|index| shards.shard(index).into_owned())
-        .collect()
+fn all(scheme: Scheme, pack: &Bytes) -> Vec<Bytes> {
+    Shards::new(scheme, pack).into_all()
 }
 
-fn pick<'a>(all: &'a [Vec<u8>], chosen: &[usize]) -> Vec<(usize, &'a [u8])> {
+fn pick<'a>(all: &'a [Bytes], chosen: &[usize]) -> Vec<(usize, &'a [u8])> {
     chosen.iter().map(|index| (*index, &all[*index][..])).collect()
 }
 
@@ -44,20 +42,32 @@ fn the_parity_of_version_1() {
 fn every_choice_of_k_gives_the_pack_and_every_shard() {
     for (data, parity) in [(1, 2), (2, 1), (3, 3), (4, 2)] {
         let (scheme, pack) = (scheme(data, parity), pack(10_001));
-        let all = all(&Shards::new(scheme, &pack));
+        let all = all(scheme, &pack);
         for chosen in choices(scheme.shards(), scheme.data()) {
             let have = pick(&all, &chosen);
             assert_eq!(
                 assemble(scheme, pack.len(), &have).as_ref(),
-                Ok(&pack),
+                Ok(&pack.to_vec()),
                 "{scheme} {chosen:?}"
             );
             for (wanted, shard) in all.iter().enumerate() {
                 let rebuilt = rebuild(scheme, &have, wanted);
-                assert_eq!(rebuilt.as_ref(), Ok(shard), "{scheme} {chosen:?} {wanted}");
+                assert_eq!(rebuilt.as_deref(), Ok(&shard[..]), "{scheme} {chosen:?} {wanted}");
             }
         }
     }
+}
+
+#[test]
+fn stripes_code_as_the_whole_does() {
+    let (scheme, pack) = (scheme(4, 2), pack(9 * STRIPE_BYTES + 1000));
+    let all = all(scheme, &pack);
+    let len = all[0].len();
+    let mut encoder = ReedSolomonEncoder::new(4, 2, len).unwrap();
+    let data = all[..4].iter();
+    data.for_each(|shard| encoder.add_original_shard(shard).unwrap());
+    let coded = encoder.encode().unwrap();
+    assert!(len > 2 * STRIPE_BYTES && coded.recovery_iter().eq(all[4..].iter().map(|shard| &shard[..])));
 }
 
 #[test]
@@ -65,15 +75,16 @@ fn ids_are_the_hashes_of_the_shards() {
     let pack = pack(5000);
     for scheme in [scheme(1, 2), scheme(4, 2), scheme(3, 0)] {
         let shards = Shards::new(scheme, &pack);
-        let hash = |index| BlobId(*blake3::hash(&shards.shard(index)).as_bytes());
-        assert_eq!(shards.ids(), (0..scheme.shards()).map(hash).collect::<Vec<_>>());
+        let ids = shards.ids();
+        let hash = |shard: &Bytes| BlobId(*blake3::hash(shard).as_bytes());
+        assert_eq!(ids, shards.into_all().iter().map(hash).collect::<Vec<_>>());
     }
 }
 
 #[test]
 fn too_few_unequal_and_unknown_shards_are_refused() {
     let (scheme, pack) = (scheme(4, 2), pack(10_001));
-    let all = all(&Shards::new(scheme, &pack));
+    let all = all(scheme, &pack);
     let few = [(0, &all[0][..]), (1, &all[1]), (5, &all[5]), (5, &all[5])];
     let error = ShardError::TooFew { have: 3, need: 4 };
     assert_eq!(rebuild(scheme, &few, 2), Err(error));
@@ -101,8 +112,8 @@ fn too_few_unequal_and_unknown_shards_are_refused() {
 #[test]
 fn an_empty_pack_has_empty_shards() {
     for scheme in [scheme(1, 2), scheme(4, 2)] {
-        let all = all(&Shards::new(scheme, &[]));
-        assert!(all.iter().all(Vec::is_empty));
+        let all = all(scheme, &Bytes::new());
+        assert!(all.iter().all(Bytes::is_empty));
         let last: Vec<usize> = (scheme.parity()..scheme.shards()).collect();
         assert_eq!(assemble(scheme, 0, &pick(&all, &last)), Ok(vec![]));
         assert_eq!(rebuild(scheme, &pick(&all, &last), 0), Ok(vec![]));
@@ -116,7 +127,7 @@ proptest! {
         from in 0usize..100, count in 1usize..100, wanted in 0usize..12,
     ) {
         let (scheme, pack) = (scheme(data, parity), pack(len));
-        let all = all(&Shards::new(scheme, &pack));
+        let all = all(scheme, &pack);
         let shard_bytes = all[0].len();
         let (start, wanted) = ((from * 64) % shard_bytes, wanted % scheme.shards());
         let range = start..(start + count * 64).min(shard_bytes);
@@ -131,12 +142,12 @@ proptest! {
         data in 1u8..8, len in 1usize..20_000, from in 0usize..20_000, count in 0usize..20_000,
     ) {
         let (scheme, pack) = (scheme(data, 1), pack(len));
-        let shards = Shards::new(scheme, &pack);
+        let all = all(scheme, &pack);
         let range = from.min(len)..(from + count).min(len);
         let mut read = Vec::new();
         for part in parts(scheme, len as u64, range.start as u64..range.end as u64) {
             let bytes = usize::try_from(part.range.start).unwrap()..usize::try_from(part.range.end).unwrap();
-            read.extend_from_slice(&shards.shard(part.shard)[bytes]);
+            read.extend_from_slice(&all[part.shard][bytes]);
             let columns = columns(scheme, scheme.shard_bytes(len as u64), part.range.clone());
             prop_assert!(columns.start <= part.range.start && columns.end >= part.range.end);
         }
