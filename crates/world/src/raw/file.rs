@@ -134,11 +134,19 @@ pub(super) fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<Xattr>> {
     Ok(found)
 }
 
+/// Gives it to its user and group, if it is not theirs.
+fn give(fd: BorrowedFd<'_>, attributes: &Attributes) -> io::Result<()> {
+    let (uid, gid) = (attributes.uid, attributes.gid);
+    let stat = rustix::fs::fstat(fd)?;
+    if (stat.st_uid, stat.st_gid) == (uid, gid) {
+        return Ok(());
+    }
+    Ok(fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+}
+
 pub(super) fn set(fd: BorrowedFd<'_>, attributes: &Attributes, xattrs: &[Xattr]) -> io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
-    let given = fchown(fd, Some(uid), Some(gid)).map_err(io::Error::from);
     let mut mode = u32::from(attributes.mode);
-    match given {
+    match give(fd, attributes) {
         Ok(()) => {}
         // What ran with somebody else's rights must not run with ours.
         Err(error) if is_unsupported(&error) => mode &= 0o1777,

@@ -55,7 +55,11 @@ impl Job {
         let Place::Folder(folder) = &self.open.place else {
             return read(content, run, decoder, |_| Ok(()));
         };
-        match existing::compare(folder, &self.entry, run, decoder) {
+        let there = match self.open.is_new {
+            true => existing::There::Nothing,
+            false => existing::compare(folder, &self.entry, run, decoder),
+        };
+        match there {
             existing::There::Nothing => self.write(folder, content, holes, run, decoder),
             existing::There::Same => {
                 run.meter.add(content.size);
@@ -76,11 +80,7 @@ impl Job {
     ) -> Result<(), Failed> {
         let name = self.entry.name.as_bytes();
         let hidden = hidden(name);
-        if folder.find(&hidden)?.is_some() {
-            // Left by a restore that was interrupted.
-            folder.remove(&hidden)?;
-        }
-        let file = folder.make_file(&hidden)?;
+        let file = make(folder, &hidden)?;
         let written = self
             .fill(&file, content, holes, run, decoder)
             .and_then(|()| Ok(folder.rename(&hidden, name, run.overwrite)?));
@@ -103,9 +103,22 @@ impl Job {
     ) -> Result<(), Failed> {
         let mut data = Segments::new(holes, self.entry.size());
         read(content, run, decoder, |plain| data.write(plain, file))?;
-        file.set_len(self.entry.size())?;
+        if !holes.is_empty() {
+            file.set_len(self.entry.size())?;
+        }
         let (attributes, xattrs) = run.attributes(&self.entry);
         Ok(file.set(&attributes, &xattrs)?)
+    }
+}
+
+/// Makes a file, in the place of what a restore that was interrupted left under this name.
+fn make(folder: &Folder, hidden: &[u8]) -> io::Result<File> {
+    match folder.make_file(hidden) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            folder.remove(hidden)?;
+            folder.make_file(hidden)
+        }
+        made => made,
     }
 }
 

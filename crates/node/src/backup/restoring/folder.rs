@@ -25,6 +25,8 @@ pub(super) struct Open {
     pub(super) place: Place,
     /// Its path in the snapshot.
     pub(super) path: PathBuf,
+    /// Whether it was made just now, so that nothing of others is in it.
+    pub(super) is_new: bool,
     /// What it shall be like at the end, if it is ours to say.
     finish: Option<Entry>,
     above: Option<Arc<Open>>,
@@ -36,6 +38,7 @@ impl Open {
         Self {
             place,
             path: PathBuf::from("/"),
+            is_new: false,
             finish: None,
             above: None,
         }
@@ -43,19 +46,23 @@ impl Open {
 
     /// A folder in this one, made if it is not there.
     pub(super) fn enter(self: &Arc<Self>, entry: &Entry, path: PathBuf, run: &Run<'_>) -> io::Result<Self> {
-        let (place, ours) = match &self.place {
-            Place::Nowhere => (Place::Nowhere, false),
-            Place::Folder(folder) => {
-                let (made, is_new) = enter(folder, entry.name.as_bytes())?;
-                (Place::Folder(Arc::new(made)), is_new || run.overwrite)
-            }
-        };
-        Ok(Self {
+        let inner = |place, is_new, is_ours: bool| Self {
             place,
             path,
-            finish: ours.then(|| entry.clone()),
+            is_new,
+            finish: is_ours.then(|| entry.clone()),
             above: Some(self.clone()),
-        })
+        };
+        let Place::Folder(folder) = &self.place else {
+            return Ok(inner(Place::Nowhere, false, false));
+        };
+        let (entered, state) = enter(folder, entry.name.as_bytes())?;
+        let is_ours = state != State::Finished || run.overwrite;
+        Ok(inner(
+            Place::Folder(Arc::new(entered)),
+            state == State::New,
+            is_ours,
+        ))
     }
 
     /// One who worked in it has finished; the last one sets the attributes.
@@ -85,11 +92,28 @@ impl Open {
     }
 }
 
-/// The folder of this name, and whether it is ours: made now, or by a restore that did not finish.
-fn enter(folder: &Folder, name: &[u8]) -> io::Result<(Folder, bool)> {
+/// How a folder was found.
+#[derive(PartialEq, Eq)]
+enum State {
+    /// It was not there.
+    New,
+    /// Made by a restore that did not finish.
+    Unfinished,
+    /// Made by somebody else, or finished.
+    Finished,
+}
+
+/// The folder of this name, made if it is not there.
+fn enter(folder: &Folder, name: &[u8]) -> io::Result<(Folder, State)> {
     match folder.find(name)? {
-        None => Ok((folder.make_folder(name, UNFINISHED)?, true)),
-        Some(stat) if stat.kind == Kind::Dir => Ok((folder.folder(name)?, stat.mode == UNFINISHED)),
+        None => Ok((folder.make_folder(name, UNFINISHED)?, State::New)),
+        Some(stat) if stat.kind == Kind::Dir => {
+            let state = match stat.mode == UNFINISHED {
+                true => State::Unfinished,
+                false => State::Finished,
+            };
+            Ok((folder.folder(name)?, state))
+        }
         Some(_) => Err(io::Error::other("something that is no folder is there")),
     }
 }

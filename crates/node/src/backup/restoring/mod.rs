@@ -44,8 +44,8 @@ pub(super) use self::file::Segments;
 
 /// Threads that write files: most of the time they wait for packs.
 const WRITERS: usize = 8;
-/// Files that wait to be written.
-const QUEUED_FILES: usize = 64;
+/// Batches of files that wait to be written.
+const QUEUED_BATCHES: usize = 8;
 /// Room for the folders inside each other that the walk is in.
 const WALK_STACK_BYTES: usize = 16 << 20;
 
@@ -140,13 +140,13 @@ pub(crate) fn restore(
     };
     let place = target.map_or(Place::Nowhere, |folder| Place::Folder(Arc::new(folder)));
     let root = Arc::new(Open::root(place.clone()));
-    let (jobs, queue) = sync_channel(QUEUED_FILES);
+    let (batches, queue) = sync_channel(QUEUED_BATCHES);
     let queue = Mutex::new(queue);
     let links = Mutex::new(Vec::new());
     let walk = || {
-        let mut walker = Walker::new(&run, jobs);
+        let mut walker = Walker::new(&run, batches);
         walker.folder(&root, &wanted.root, &wanted.path);
-        *lock(&links) = walker.into_links();
+        *lock(&links) = walker.finish();
     };
     thread::scope(|scope| {
         for _ in 0..WRITERS {
@@ -174,13 +174,15 @@ pub(crate) fn restore(
     })
 }
 
-fn write_all(run: &Run<'_>, queue: &Mutex<Receiver<Job>>) {
+fn write_all(run: &Run<'_>, queue: &Mutex<Receiver<Vec<Job>>>) {
     let mut decoder = Decoder::new();
     loop {
-        let job = lock(queue).recv();
-        let Ok(job) = job else { return };
-        if !run.meter.is_stopped() {
-            job.run(run, &mut decoder);
+        let batch = lock(queue).recv();
+        let Ok(batch) = batch else { return };
+        for job in batch {
+            if !run.meter.is_stopped() {
+                job.run(run, &mut decoder);
+            }
         }
     }
 }

@@ -30,10 +30,17 @@ pub(super) struct Link {
     first: Vec<Name>,
 }
 
+/// Files that go to one writer, so that writers seldom wait for each other, or for the same folder.
+const BATCH_FILES: usize = 16;
+/// Bytes with which a batch is large enough.
+const BATCH_BYTES: u64 = 1 << 20;
+
 /// Walks on one thread.
 pub(super) struct Walker<'a> {
     run: &'a Run<'a>,
-    jobs: SyncSender<Job>,
+    batches: SyncSender<Vec<Job>>,
+    /// What goes to a writer next.
+    batch: Vec<Job>,
     /// Where it is.
     names: Vec<Name>,
     /// The first name of each file that has several.
@@ -42,18 +49,20 @@ pub(super) struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(run: &'a Run<'a>, jobs: SyncSender<Job>) -> Self {
+    pub(super) fn new(run: &'a Run<'a>, batches: SyncSender<Vec<Job>>) -> Self {
         Self {
             run,
-            jobs,
+            batches,
+            batch: Vec::new(),
             names: Vec::new(),
             firsts: HashMap::new(),
             links: Vec::new(),
         }
     }
 
-    /// What can only be done when all files are there.
-    pub(super) fn into_links(self) -> Vec<Link> {
+    /// Hands over what is left. Returns what can only be done when all files are there.
+    pub(super) fn finish(mut self) -> Vec<Link> {
+        self.hand_over();
         self.links
     }
 
@@ -121,8 +130,16 @@ impl<'a> Walker<'a> {
         if link != 0 {
             self.firsts.insert(link, self.names.clone());
         }
+        self.batch.push(job);
+        let bytes: u64 = self.batch.iter().map(|job| job.entry.size()).sum();
+        if self.batch.len() >= BATCH_FILES || bytes >= BATCH_BYTES {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
         // Nobody is there to take it only when all has failed already.
-        let _ = self.jobs.send(job);
+        let _ = self.batches.send(std::mem::take(&mut self.batch));
     }
 }
 
