@@ -77,6 +77,14 @@ impl Stage {
         })
     }
 
+    /// Ends its processes: all at once, so that they end side by side; each is then waited for. Its folder stays.
+    pub(super) fn stop(&mut self) {
+        self.processes
+            .iter()
+            .for_each(|staying| staying.process.terminate());
+        self.processes.clear();
+    }
+
     /// From now on the hosts are those of `ground`, with so many holders.
     pub(super) fn lay(&mut self, ground: &Ground, holders: usize) -> Outcome {
         self.lan = ground.lay(holders, self.folder.path())?;
@@ -275,11 +283,8 @@ impl Stage {
 }
 
 impl Drop for Stage {
-    /// All at once, so that they end side by side; each then waits for its own.
     fn drop(&mut self) {
-        self.processes
-            .iter()
-            .for_each(|staying| staying.process.terminate());
+        self.stop();
     }
 }
 

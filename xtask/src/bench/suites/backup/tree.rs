@@ -29,10 +29,13 @@ pub(super) fn run(args: &Args, binary: &Path) -> Outcome<String> {
     let files = args.mib.map_or(FILES, |mib| mib * MIB / MEAN_BYTES);
     let material = Material::generate_sources(&args.folder()?, files, args.seed)?;
     let mut taken: [Result<Vec<Times>, String>; 3] = ALL.each_ref().map(installed);
+    // Nothing is deleted before all is measured: ext4 searches long for the number of a new file where many were
+    // deleted within the last minutes.
+    let mut left = Vec::new();
     for _ in 0..args.runs {
         for (tool, taken) in ALL.iter().zip(&mut taken) {
             let Ok(times) = taken else { continue };
-            match measure(args, binary, &material, tool) {
+            match measure(args, binary, &material, tool, &mut left) {
                 Ok(time) => times.push(time),
                 Err(error) => *taken = Err(error.to_string()),
             }
@@ -57,12 +60,21 @@ fn installed(tool: &Tool) -> Result<Vec<Times>, String> {
     }
 }
 
-fn measure(args: &Args, binary: &Path, material: &Material, tool: &Tool) -> Outcome<Times> {
+/// What the tool took; where it worked comes to what is `left`.
+fn measure(
+    args: &Args,
+    binary: &Path,
+    material: &Material,
+    tool: &Tool,
+    left: &mut Vec<Stage>,
+) -> Outcome<Times> {
     let folder = args.folder()?;
     sync_file_system(&folder)?;
     let mut stage = Stage::new(&folder)?;
-    let times = (tool.run)(&mut stage, binary, material)
-        .inspect_err(|error| eprintln!("  {}: {error}", tool.name))?;
+    let times = (tool.run)(&mut stage, binary, material);
+    stage.stop();
+    left.push(stage);
+    let times = times.inspect_err(|error| eprintln!("  {}: {error}", tool.name))?;
     tell(&format!("{}, first", tool.name), times.first_s, "s");
     tell(&format!("{}, second", tool.name), times.second_s, "s");
     tell(&format!("{}, restore", tool.name), times.restore_s, "s");
