@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::tasks::Tasks;
 
 /// A pause when there are no more descriptors: others are about to be closed.
-const BREATH: Duration = Duration::from_millis(20);
+pub(crate) const BREATH: Duration = Duration::from_millis(20);
 
 /// Those who came in, by the order in which they did.
 #[derive(Debug, Clone)]

@@ -3,28 +3,28 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, SocketAddr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use skep_world::World;
+use skep_world::{File, World};
 use tokio::{
+    net::TcpListener,
     sync::{Semaphore, oneshot},
     time::interval,
 };
 
 use super::{
     codec::{BadMessage, FileHash, FileName, Listing, Message},
-    hashing,
+    hashing::{self, SoFar},
     link::Link,
     peer::{Effect, Failure, Known, Peer, Taken},
     seeding,
 };
 use crate::{
     folder::{Folder, Incoming},
-    guests::{self, Guests},
     journal::Journal,
     own::{self, StartError},
     tasks::Tasks,
@@ -34,6 +34,8 @@ use crate::{
 const MAX_GUESTS: usize = 256;
 /// The most files that are sent at once; others wait.
 const MAX_SERVED_AT_ONCE: usize = 8;
+/// After so many bytes of a download the disk begins to write them, so that its end comes sooner.
+const SYNC_BYTES: usize = 8 << 20;
 /// How often it is looked whether somebody took too long.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -110,9 +112,17 @@ struct Inner {
 
 struct State {
     peer: Peer,
-    incoming: BTreeMap<FileName, Incoming>,
+    incoming: BTreeMap<FileName, Download>,
     registering: BTreeMap<FileName, oneshot::Sender<Result<(), Failure>>>,
     getting: BTreeMap<FileName, oneshot::Sender<Result<Got, Failure>>>,
+}
+
+/// A file on its way, and its hash as far as it has come in order.
+struct Download {
+    incoming: Incoming,
+    so_far: SoFar,
+    /// Bytes that were written since the last sync was begun.
+    unsynced: usize,
 }
 
 impl Client {
@@ -146,7 +156,9 @@ impl Client {
             uploads: Semaphore::new(MAX_SERVED_AT_ONCE),
             tasks: Tasks::default(),
         }));
-        client.listen(listener);
+        client
+            .listen(listener)
+            .map_err(|source| StartError::Listen { at: local, source })?;
         client.0.tasks.spawn(client.clone().tick());
         Ok(client)
     }
@@ -231,16 +243,10 @@ impl Client {
         outcome.map_err(|failure| CommandError::Failed(name, failure))
     }
 
-    fn listen(&self, listener: tokio::net::TcpListener) {
-        let guests = Guests::new(MAX_GUESTS);
+    fn listen(&self, listener: TcpListener) -> io::Result<()> {
         let client = self.clone();
-        guests::receive(listener, &self.0.tasks, move |stream, from| {
-            let (client, guest) = (client.clone(), guests.enter());
-            async move {
-                let take = |ip, message: Message<'_>| client.take(ip, message);
-                guest.during(client.0.link.receive(stream, from, take)).await;
-            }
-        });
+        let take = move |ip: Ipv4Addr, message: Message<'_>| client.take(ip, message);
+        self.0.link.listen(listener, MAX_GUESTS, &self.0.tasks, take)
     }
 
     async fn tick(self) {
@@ -265,15 +271,25 @@ impl Client {
         decided
     }
 
-    fn take(&self, from: std::net::Ipv4Addr, message: Message<'_>) {
-        self.with(|state, now, out| match message {
-            Message::Data(segment) => {
-                if let Taken::Write(offset, bytes) = state.peer.data(now, from, &segment, out) {
-                    state.write(&segment.of.name, offset, bytes, out);
-                }
+    fn take(&self, from: Ipv4Addr, message: Message<'_>) {
+        let unsynced = self.with(|state, now, out| match message {
+            Message::Data(segment) => match state.peer.data(now, from, &segment, out) {
+                Taken::Write(offset, bytes) => state.write(&segment.of.name, offset, bytes, out),
+                Taken::Nothing => None,
+            },
+            message => {
+                state.peer.handle(now, from, message, out);
+                None
             }
-            message => state.peer.handle(now, from, message, out),
         });
+        if let Some(file) = unsynced {
+            self.0.tasks.spawn(self.clone().sync(file));
+        }
+    }
+
+    /// Ahead of time: whether it is durable is found out in the end.
+    async fn sync(self, file: Arc<dyn File>) {
+        let _ = self.0.world.work.call(move || file.sync()).await;
     }
 
     fn perform(&self, effect: Effect) {
@@ -330,11 +346,12 @@ impl Client {
 
     /// A file that has the right hash gets its name.
     async fn check(self, name: FileName, hash: FileHash) {
-        let Some(incoming) = self.with(|state, _, _| state.incoming.remove(&name)) else {
+        let Some(Download { incoming, so_far, .. }) = self.with(|state, _, _| state.incoming.remove(&name))
+        else {
             return;
         };
         let job = move || -> io::Result<bool> {
-            let is_right = hashing::hash(&**incoming.file())?.hash == hash;
+            let is_right = so_far.finish(&**incoming.file())?.hash == hash;
             if is_right {
                 incoming.complete()?;
             }
@@ -355,7 +372,13 @@ impl State {
             Effect::Restart(name) => {
                 self.incoming.remove(name);
                 if let Ok(incoming) = folder.begin(name.as_str()) {
-                    self.incoming.insert(name.clone(), incoming);
+                    let so_far = SoFar::default();
+                    let download = Download {
+                        incoming,
+                        so_far,
+                        unsynced: 0,
+                    };
+                    self.incoming.insert(name.clone(), download);
                 }
             }
             Effect::Registered(name) => tell(self.registering.remove(name), Ok(())),
@@ -376,17 +399,41 @@ impl State {
         true
     }
 
-    /// Writes at once: a segment is small, and it is known to be here when it is.
-    fn write(&mut self, name: &FileName, offset: u64, bytes: &[u8], out: &mut Vec<Effect>) {
-        let missing = || io::Error::from(io::ErrorKind::NotFound);
-        let file = self.incoming.get(name).map(Incoming::file);
-        match file
-            .ok_or_else(missing)
-            .and_then(|file| file.write_at(offset, bytes))
-        {
+    /// Writes at once: a segment is small, and it is known to be here when it is. Returns the file
+    /// when much of it is not durable yet.
+    fn write(
+        &mut self,
+        name: &FileName,
+        offset: u64,
+        bytes: &[u8],
+        out: &mut Vec<Effect>,
+    ) -> Option<Arc<dyn File>> {
+        let Some(download) = self.incoming.get_mut(name) else {
+            self.peer
+                .write_failed(name, "it could not be begun".to_owned(), out);
+            return None;
+        };
+        match download.write(offset, bytes) {
             Ok(()) => self.peer.wrote(name, out),
             Err(error) => self.peer.write_failed(name, error.to_string(), out),
         }
+        download.due_for_sync()
+    }
+}
+
+impl Download {
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.incoming.file().write_at(offset, bytes)?;
+        self.so_far.wrote(offset, bytes);
+        self.unsynced += bytes.len();
+        Ok(())
+    }
+
+    fn due_for_sync(&mut self) -> Option<Arc<dyn File>> {
+        (self.unsynced >= SYNC_BYTES).then(|| {
+            self.unsynced = 0;
+            self.incoming.file().clone()
+        })
     }
 }
 

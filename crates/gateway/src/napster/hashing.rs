@@ -1,4 +1,4 @@
-//! SHA-256 of files, off the async threads.
+//! SHA-256 of files: of those that are there, and of those that are being written.
 
 use std::io;
 
@@ -18,21 +18,39 @@ pub(super) fn hash(file: &dyn File) -> io::Result<Known> {
     if file.stat()?.size > u64::from(u32::MAX) {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    let mut sha256 = Sha256::new();
-    let mut piece = vec![0; PIECE_BYTES];
-    let mut offset = 0;
-    loop {
-        let bytes = file.read_at(offset, &mut piece)?;
-        if bytes == 0 {
-            break;
-        }
-        sha256.update(piece.get(..bytes).unwrap_or_default());
-        offset += bytes as u64;
-        if offset > u64::from(u32::MAX) {
-            return Err(io::ErrorKind::FileTooLarge.into());
+    SoFar::default().finish(file)
+}
+
+/// The hash of the beginning of a file.
+#[derive(Default)]
+pub(super) struct SoFar {
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl SoFar {
+    /// Something was written, and will not change. It counts now if it is what comes next.
+    pub(super) fn wrote(&mut self, offset: u64, bytes: &[u8]) {
+        if offset == self.bytes {
+            self.sha256.update(bytes);
+            self.bytes += bytes.len() as u64;
         }
     }
-    let file_size = u32::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    let hash = FileHash(sha256.finalize().into());
-    Ok(Known { file_size, hash })
+
+    /// Reads what has not counted yet: this is the hash of all of the file. Blocking.
+    ///
+    /// # Errors
+    /// As of [`hash`].
+    pub(super) fn finish(mut self, file: &dyn File) -> io::Result<Known> {
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let file_size = u32::try_from(self.bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
+            let read = file.read_at(self.bytes, &mut piece)?;
+            if read == 0 {
+                let hash = FileHash(self.sha256.finalize().into());
+                return Ok(Known { file_size, hash });
+            }
+            self.wrote(self.bytes, piece.get(..read).unwrap_or_default());
+        }
+    }
 }

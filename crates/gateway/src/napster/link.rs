@@ -2,18 +2,29 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{self, IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
+use rustix::{
+    buffer::spare_capacity,
+    io::Errno,
+    net::{RecvFlags, Shutdown},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
 
-use super::codec::{BadMessage, KIND_BYTES, Message, message_bytes};
-use crate::journal::{Journal, Over, Way};
+use super::codec::{BadMessage, DATA_HEAD_BYTES, KIND_BYTES, Message, message_bytes};
+use crate::{
+    guests::{self, Guests},
+    journal::{Journal, Over, Way},
+    tasks::Tasks,
+};
 
 /// How long a connection may take to open, and a message to leave.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
@@ -21,12 +32,25 @@ const SEND_WITHIN: Duration = Duration::from_secs(5);
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the next bytes of a message may take.
 const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether a message has come with its connection. On the same machine it
+/// comes microseconds later, and to be woken by it takes longer than to look so often.
+const LOOKS: usize = 64;
 
 /// How messages travel here.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) journal: Journal,
     pub(super) segment_bytes: u32,
+}
+
+/// While this is there, connections can be taken; then whoever waits for one is told that none comes.
+struct Open(Arc<net::TcpListener>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // It fails only when that is so already.
+        let _ = rustix::net::shutdown(&*self.0, Shutdown::Both);
+    }
 }
 
 impl Link {
@@ -52,35 +76,143 @@ impl Link {
         sent
     }
 
-    /// Hands over each message that comes, until the connection ends, says something that is no
-    /// message, or is silent for too long.
-    pub(super) async fn receive(
+    /// Takes connections from now on, and hands over the messages that come on them. Of those that
+    /// have not ended yet, `most` are read at once.
+    ///
+    /// Blocking, on a thread of its own: thousands of connections may come in a second, and most of
+    /// them have brought all that they will.
+    pub(super) fn listen(
         &self,
-        mut stream: TcpStream,
-        from: SocketAddr,
-        mut take: impl FnMut(Ipv4Addr, Message<'_>),
-    ) {
-        let IpAddr::V4(ip) = from.ip().to_canonical() else {
-            return self.journal.note(format_args!("{from} is no IPv4 address"));
-        };
+        listener: TcpListener,
+        most: usize,
+        tasks: &Tasks,
+        take: impl FnMut(Ipv4Addr, Message<'_>) + Clone + Send + 'static,
+    ) -> io::Result<()> {
+        let listener = Arc::new(listener.into_std()?);
+        listener.set_nonblocking(false)?;
+        let open = Open(listener.clone());
+        tasks.spawn(async move {
+            let _open = open;
+            std::future::pending().await
+        });
+        let (link, guests, slow) = (self.clone(), Guests::new(most), tasks.clone());
+        tasks.spawn_blocking(move || link.accept(&listener, &guests, &slow, &take));
+        Ok(())
+    }
+
+    fn accept<T>(&self, listener: &net::TcpListener, guests: &Guests, slow: &Tasks, take: &T)
+    where
+        T: FnMut(Ipv4Addr, Message<'_>) + Clone + Send + 'static,
+    {
         let mut buffer = Vec::new();
         loop {
-            match self.next(&mut stream, &mut buffer).await {
-                Ok(0) => return,
-                Ok(bytes) => {
-                    let message = buffer.get(..bytes).unwrap_or_default();
-                    match Message::decode(message) {
-                        Ok(message) => {
-                            self.received(from, &message);
-                            take(ip, message);
-                        }
-                        Err(bad) => return self.journal.note(format_args!("from {from}: {bad}")),
-                    }
-                    buffer.drain(..bytes);
+            let (stream, from) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
+                // Either it was that connection's fault, or a descriptor is free again soon.
+                Err(_) => {
+                    thread::sleep(guests::BREATH);
+                    continue;
                 }
-                Err(error) => return self.journal.note(format_args!("from {from}: {error}")),
+            };
+            if self.take_at_once(&stream, from, &mut buffer, take.clone()) {
+                continue;
+            }
+            let (link, guest, read) = (self.clone(), guests.enter(), std::mem::take(&mut buffer));
+            let take = take.clone();
+            slow.spawn(async move {
+                guest.during(link.take_slowly(stream, from, read, take)).await;
+            });
+        }
+    }
+
+    /// Most connections bring one message and end: when all of that is here already, it needs no
+    /// task and no waiting. Returns whether it was; what was read of it otherwise is in `buffer`.
+    fn take_at_once(
+        &self,
+        stream: &net::TcpStream,
+        from: SocketAddr,
+        buffer: &mut Vec<u8>,
+        mut take: impl FnMut(Ipv4Addr, Message<'_>),
+    ) -> bool {
+        buffer.clear();
+        buffer.reserve(self.longest() + 1);
+        for _ in 0..LOOKS {
+            match rustix::net::recv(stream, spare_capacity(buffer), RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => {
+                    self.note_failure(from, self.take_last(from, buffer, &mut take));
+                    return true;
+                }
+                Ok(_) if buffer.len() > self.longest() => return false,
+                Ok(_) => {}
+                Err(Errno::AGAIN) => std::hint::spin_loop(),
+                Err(_) => return false,
             }
         }
+        false
+    }
+
+    /// Hands over each message that comes, until the connection ends, says something that is no
+    /// message, or is silent for too long.
+    async fn take_slowly(
+        &self,
+        stream: net::TcpStream,
+        from: SocketAddr,
+        mut buffer: Vec<u8>,
+        mut take: impl FnMut(Ipv4Addr, Message<'_>),
+    ) {
+        let taken = async {
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream)?;
+            loop {
+                self.take_whole(from, &mut buffer, &mut take)?;
+                buffer.reserve(self.longest());
+                let read = timeout(READ_WITHIN, stream.read_buf(&mut buffer)).await;
+                if read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))? == 0 {
+                    return self.take_last(from, &mut buffer, &mut take);
+                }
+            }
+        };
+        self.note_failure(from, taken.await);
+    }
+
+    /// Takes what is left when the connection has ended.
+    fn take_last(
+        &self,
+        from: SocketAddr,
+        buffer: &mut Vec<u8>,
+        take: &mut impl FnMut(Ipv4Addr, Message<'_>),
+    ) -> io::Result<()> {
+        self.take_whole(from, buffer, take)?;
+        if buffer.is_empty() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    /// Takes the whole messages in front of `buffer`.
+    fn take_whole(
+        &self,
+        from: SocketAddr,
+        buffer: &mut Vec<u8>,
+        take: &mut impl FnMut(Ipv4Addr, Message<'_>),
+    ) -> io::Result<()> {
+        let IpAddr::V4(ip) = from.ip().to_canonical() else {
+            return Err(io::Error::other("it is no IPv4 address"));
+        };
+        while let Some(kind) = buffer.first_chunk::<KIND_BYTES>() {
+            let kind = u16::from_be_bytes(*kind);
+            let bytes = message_bytes(kind, self.segment_bytes).map_err(invalid)?;
+            let Some(message) = buffer.get(..bytes) else {
+                break;
+            };
+            let message = Message::decode(message).map_err(invalid)?;
+            self.received(from, &message);
+            take(ip, message);
+            buffer.drain(..bytes);
+        }
+        Ok(())
     }
 
     /// Segments would hide all other messages from a person.
@@ -91,26 +223,15 @@ impl Link {
         }
     }
 
-    /// Reads until a whole message is in front of `buffer`, and returns its length; 0 at the end.
-    async fn next(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let longest = message_bytes(6, self.segment_bytes).map_err(invalid)?;
-        loop {
-            if let Some(kind) = buffer.first_chunk::<KIND_BYTES>() {
-                let kind = u16::from_be_bytes(*kind);
-                let bytes = message_bytes(kind, self.segment_bytes).map_err(invalid)?;
-                if buffer.len() >= bytes {
-                    return Ok(bytes);
-                }
-            }
-            buffer.reserve(longest - buffer.len().min(longest));
-            match timeout(READ_WITHIN, stream.read_buf(buffer)).await {
-                Ok(Ok(0)) if buffer.is_empty() => return Ok(0),
-                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-            }
+    fn note_failure(&self, from: SocketAddr, taken: io::Result<()>) {
+        if let Err(error) = taken {
+            self.journal.note(format_args!("from {from}: {error}"));
         }
+    }
+
+    /// Bytes of the longest message.
+    fn longest(&self) -> usize {
+        DATA_HEAD_BYTES + self.segment_bytes as usize
     }
 }
 

@@ -6,12 +6,12 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, Read, Write},
+    io::{self, Read},
     net::{Shutdown, SocketAddrV4, TcpStream},
     time::Duration,
 };
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SendFlags, SocketType, sockopt};
 use skep_world::File;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use super::{
 use crate::journal::{Journal, Over, Way};
 
 /// The most connections that the leecher has not closed yet.
-const UNDER_WAY: usize = 4;
+const UNDER_WAY: usize = 16;
 /// How long a connection may take to open, and a segment to be read.
 const SEGMENT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -74,8 +74,13 @@ fn deliver(to: SocketAddrV4, message: &Message<'_>) -> io::Result<TcpStream> {
     // This bounds the time to connect, too.
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(SEGMENT_WITHIN))?;
     rustix::net::connect(&socket, &to)?;
-    let mut stream = TcpStream::from(socket);
-    stream.write_all(&message.encode())?;
+    let (stream, bytes) = (TcpStream::from(socket), message.encode());
+    let mut left = bytes.as_slice();
+    while !left.is_empty() {
+        // The end of the connection follows, in the last packet of the message.
+        let sent = rustix::net::send(&stream, left, SendFlags::MORE | SendFlags::NOSIGNAL)?;
+        left = left.get(sent..).unwrap_or_default();
+    }
     stream.shutdown(Shutdown::Write)?;
     Ok(stream)
 }

@@ -5,6 +5,7 @@
 //! to be durable.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -26,7 +27,6 @@ use super::{
     link::Link,
 };
 use crate::{
-    guests::{self, Guests},
     journal::Journal,
     keep::{Facts, Keep},
     own::{self, StartError},
@@ -108,7 +108,9 @@ impl Server {
             sending: Semaphore::new(MAX_SENDING),
             tasks: Tasks::default(),
         }));
-        server.listen(listener);
+        server
+            .listen(listener)
+            .map_err(|source| StartError::Listen { at: local, source })?;
         server.0.tasks.spawn(server.clone().tick());
         server.0.tasks.spawn_whole(server.clone().save(keep));
         Ok(server)
@@ -125,18 +127,12 @@ impl Server {
         self.0.tasks.end().await;
     }
 
-    fn listen(&self, listener: TcpListener) {
-        let guests = Guests::new(MAX_GUESTS);
+    fn listen(&self, listener: TcpListener) -> io::Result<()> {
         let server = self.clone();
-        guests::receive(listener, &self.0.tasks, move |stream, from| {
-            let (server, guest) = (server.clone(), guests.enter());
-            async move {
-                let take = |ip: Ipv4Addr, message: Message<'_>| {
-                    server.with(|index, now, rng, out| index.handle(now, ip, message, rng, out));
-                };
-                guest.during(server.0.link.receive(stream, from, take)).await;
-            }
-        });
+        let take = move |ip: Ipv4Addr, message: Message<'_>| {
+            server.with(|index, now, rng, out| index.handle(now, ip, message, rng, out));
+        };
+        self.0.link.listen(listener, MAX_GUESTS, &self.0.tasks, take)
     }
 
     async fn tick(self) {
