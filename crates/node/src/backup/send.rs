@@ -168,7 +168,8 @@ impl Sender {
                 shard,
                 holder: holder.peer,
             };
-            let instead: Instead = self.core.session.ask(&failed).await.map_err(denied)?;
+            let instead = self.core.session.ask::<_, Instead>(&failed).await;
+            let instead = instead.map_err(|error| denied_after(error, &last))?;
             if instead.holder.peer == holder.peer {
                 time::sleep(PAUSE * (attempt + 1)).await;
             }
@@ -225,6 +226,14 @@ fn targets(plan: &Planned) -> Result<Vec<(u8, Holder)>, BackupError> {
         .map(|(number, peer)| Some((number, holder(peer)?.clone())))
         .collect::<Option<_>>()
         .ok_or_else(strange)
+}
+
+/// The same, when somebody was asked and gave a reason.
+fn denied_after(error: SessionError, reason: &str) -> BackupError {
+    match denied(error) {
+        BackupError::Denied(text) => BackupError::Denied(format!("{text}; it began with {reason}")),
+        error => error,
+    }
 }
 
 fn denied(error: SessionError) -> BackupError {
