@@ -299,6 +299,49 @@ fn what_is_damaged_at_holders_is_found_named_and_repaired() {
     }
 }
 
+/// How many bytes are flipped: 2,000 with `SKEP_HUNT=all`.
+fn flips() -> u64 {
+    std::env::var_os("SKEP_HUNT").map_or(12, |_| 2000)
+}
+
+#[test]
+fn every_flipped_byte_of_a_holder_is_refused_found_and_mended() {
+    let stage = Stage::new(3);
+    let folder = stage.owner.files.join("small");
+    for number in 0..4 {
+        write_random(&folder.join(number.to_string()), 3000, number);
+    }
+    stage.owner.ask(&["backup", text(&folder), "--redundancy", "2+1"]);
+    let files: Vec<(PathBuf, Vec<u8>)> = shards(&stage.storage[0])
+        .into_iter()
+        .map(|file| (file.clone(), fs::read(file).unwrap()))
+        .collect();
+    let bytes: u64 = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    for turn in 0..flips() {
+        // Spread evenly over all files, whatever the number.
+        let mut at = usize::try_from(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) % bytes).unwrap();
+        let struck = files.iter().find(|(_, good)| {
+            let is_here = at < good.len();
+            at -= if is_here { 0 } else { good.len() };
+            is_here
+        });
+        let (file, good) = struck.unwrap();
+        flip(file, at);
+        let told = format!("byte {at} of {}", file.display());
+        let drill = stage.owner.ask(&["restore", "latest", "--verify"]);
+        assert_eq!(
+            (&drill["files"], &drill["failed"]),
+            (&4.into(), &Value::Array(vec![])),
+            "{told}"
+        );
+        let found = stage.owner.ask(&["check", "--read-data"]);
+        assert_eq!(found["damaged"].as_array().unwrap().len(), 1, "{told}: {found}");
+        assert_eq!(found["damaged"][0]["repaired"], true, "{told}: {found}");
+        assert_eq!(found["failed"], Value::Array(vec![]), "{told}: {found}");
+        assert_eq!(&fs::read(file).unwrap(), good, "{told}");
+    }
+}
+
 #[test]
 fn what_is_lost_is_named_with_its_snapshot_and_file() {
     let stage = Stage::new(2);
