@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `chaos`, `bench`.
+//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `mutants`, `chaos`, `bench`.
 //!
 //! One file per command: an `Args` whose doc comments are the help text, and one `run`.
 //! Nothing here is part of the product, and no crate of the product depends on it.
@@ -10,6 +10,7 @@ mod bench;
 mod chaos;
 mod fuzz;
 mod interrupt;
+mod mutants;
 mod sim;
 mod test;
 mod tidy;
@@ -30,6 +31,7 @@ enum Command {
     Test(test::Args),
     Sim(sim::Args),
     Fuzz(fuzz::Args),
+    Mutants(mutants::Args),
     Chaos(chaos::Args),
     Bench(bench::Args),
     #[command(hide = true)]
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Delay(args) => bench::delay::run(&args),
