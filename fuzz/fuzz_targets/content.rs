@@ -17,7 +17,9 @@ fuzz_target!(|data: &[u8]| {
     }
     let (mut download, mut out) = (Download::default(), Vec::new());
     let piece = usize::from(data.first().copied().unwrap_or(1)).max(1);
-    let came = data.chunks(piece).try_for_each(|bytes| download.push(bytes, &mut out));
+    let came = data
+        .chunks(piece)
+        .try_for_each(|bytes| download.push(bytes, &mut out));
     if came.and_then(|()| download.end(&mut out)).is_ok() {
         assert!(out.len() <= data.len());
     }

@@ -4,7 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use skep_wire::{
     Signed, SigningKey,
-    backup::{Cancelation, Condemnation, Head, PackRecord, Permit, Roster, decode_pack_list, encode_pack_list},
+    backup::{
+        Cancelation, Condemnation, Head, PackRecord, Permit, Roster, decode_pack_list, encode_pack_list,
+    },
     record::{CoordinatorCertificate, Grant, Revocations, ShareRecord},
     signed::Record,
 };

@@ -19,6 +19,9 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(settings) = book::read_settings(data) {
         let again = book::write_settings(&settings);
-        assert_eq!(book::read_settings(&again).expect("it was written here"), settings);
+        assert_eq!(
+            book::read_settings(&again).expect("it was written here"),
+            settings
+        );
     }
 });

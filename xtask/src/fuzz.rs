@@ -3,7 +3,11 @@
 //! The targets lie in `fuzz/`, a workspace of its own. They are built without a sanitizer, so that
 //! the stable toolchain is enough.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use crate::{Outcome, workspace};
 
@@ -15,6 +19,9 @@ pub(crate) struct Args {
     /// How long to fuzz each target
     #[arg(long, default_value_t = 5)]
     seconds: u32,
+    /// How many inputs to try with each target, however long it takes
+    #[arg(long, conflicts_with = "seconds")]
+    runs: Option<u64>,
 }
 
 /// Fuzzes the target, or all.
@@ -32,7 +39,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         ];
     }
     workspace::run(&mut workspace::cargo(&["fuzz", "build", "--sanitizer=none"]))?;
-    targets.iter().try_for_each(|target| fuzz(target, args.seconds))
+    let enough = match args.runs {
+        Some(runs) => format!("-runs={runs}"),
+        None => format!("-max_total_time={}", args.seconds),
+    };
+    fuzz_all(&targets, &enough)
 }
 
 /// All targets, each for `seconds`.
@@ -40,7 +51,28 @@ pub(crate) fn run_all(seconds: u32) -> Outcome {
     run(&Args {
         target: None,
         seconds,
+        runs: None,
     })
+}
+
+/// As many targets at a time as there are processors. One that fails does not stop the others.
+fn fuzz_all(targets: &[String], enough: &str) -> Outcome {
+    let next = AtomicUsize::new(0);
+    let work = || -> Vec<String> {
+        let turns = std::iter::from_fn(|| targets.get(next.fetch_add(1, Ordering::Relaxed)));
+        let failed = turns.filter_map(|target| fuzz(target, enough).err().map(|e| e.to_string()));
+        failed.collect()
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let failed: Vec<String> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let ended = workers.into_iter().flat_map(|worker| worker.join());
+        ended.flatten().collect()
+    });
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(failed.join("\n").into()),
+    }
 }
 
 fn install_cargo_fuzz() -> Outcome {
@@ -64,7 +96,7 @@ fn targets() -> Outcome<Vec<String>> {
 }
 
 /// New inputs go to the first folder, which is not committed; the second is replayed first.
-fn fuzz(target: &str, seconds: u32) -> Outcome {
+fn fuzz(target: &str, enough: &str) -> Outcome {
     let (found, committed) = (
         format!("fuzz/corpus-run/{target}"),
         format!("fuzz/corpus/{target}"),
@@ -72,7 +104,6 @@ fn fuzz(target: &str, seconds: u32) -> Outcome {
     for folder in [&found, &committed] {
         fs::create_dir_all(workspace::root().join(folder))?;
     }
-    let time = format!("-max_total_time={seconds}");
     let args = [
         "fuzz",
         "run",
@@ -83,7 +114,7 @@ fn fuzz(target: &str, seconds: u32) -> Outcome {
         "--",
     ];
     let limits = [
-        &time,
+        enough,
         "-timeout=5",
         "-rss_limit_mb=1024",
         "-print_final_stats=1",
