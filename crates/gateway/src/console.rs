@@ -26,6 +26,23 @@ pub enum BadCommand {
     },
 }
 
+impl BadCommand {
+    /// Of a line that is none of the commands in `known`, where `|` or `,` parts them: either its
+    /// first word is none of theirs, or the rest is not as it should be.
+    #[must_use]
+    pub fn of(words: &[&str], known: &'static str) -> Self {
+        let word = words.first().copied().unwrap_or_default();
+        let mut commands = known.split(['|', ',']).map(str::trim);
+        match commands.find(|usage| usage.split(' ').next() == Some(word)) {
+            Some(usage) => Self::Usage { usage },
+            None => Self::Unknown {
+                word: word.to_owned(),
+                known,
+            },
+        }
+    }
+}
+
 /// The words of a line. White space parts them, unless it is quoted ("..." or '...') or follows a `\`.
 ///
 /// # Errors
@@ -91,6 +108,25 @@ mod tests {
         assert_eq!(words(r"get 'C:\x'").unwrap(), ["get", r"C:\x"]);
         assert_eq!(words(" \t"), Ok(vec![]));
         assert_eq!(words("get \"a"), Err(BadCommand::OpenQuote));
+    }
+
+    #[test]
+    fn a_command_without_its_words_is_told_from_one_that_does_not_exist() {
+        let known = "get PEER FILE | list";
+        let usage = "get PEER FILE";
+        assert_eq!(
+            BadCommand::of(&["get", "Ann"], known),
+            BadCommand::Usage { usage }
+        );
+        assert_eq!(
+            BadCommand::of(&["list", "all"], known),
+            BadCommand::Usage { usage: "list" }
+        );
+        let word = "ge".to_owned();
+        assert_eq!(
+            BadCommand::of(&["ge"], known),
+            BadCommand::Unknown { word, known }
+        );
     }
 
     #[test]

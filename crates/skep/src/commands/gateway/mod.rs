@@ -157,10 +157,9 @@ pub(crate) fn done_listing(command: &str, out: &Output) {
     }
 }
 
-/// A command that this role does not have.
+/// A command that this role does not have, or that is written otherwise.
 pub(crate) fn unknown(words: &[&str], known: &'static str) -> Failure {
-    let word = words.first().copied().unwrap_or_default().to_owned();
-    console::not_understood(BadCommand::Unknown { word, known })
+    console::not_understood(BadCommand::of(words, known))
 }
 
 /// Says that a server takes messages from now on.

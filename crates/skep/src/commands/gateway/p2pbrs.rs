@@ -71,10 +71,10 @@ struct PeerArgs {
     #[arg(long, value_name = "HOST:PORT")]
     server: String,
     /// Name of this peer
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: Name,
     /// OWNER, STORAGE or BOTH
-    #[arg(long, default_value = "BOTH")]
+    #[arg(long, default_value = "BOTH", value_parser = role)]
     role: Role,
     /// UDP port; 0 is the same as last time, or any
     #[arg(long, default_value_t = 0, value_name = "PORT")]
@@ -83,7 +83,7 @@ struct PeerArgs {
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     tcp: u16,
     /// Storage offered to others: a number with B, KB, MB or GB
-    #[arg(long, default_value = "1024MB", value_name = "SIZE")]
+    #[arg(long, default_value = "1024MB", value_name = "SIZE", value_parser = capacity)]
     capacity: Capacity,
     /// Folder of the files to back up, and into which they are restored [default: the current one]
     #[arg(long, value_name = "DIR")]
@@ -121,6 +121,20 @@ enum ChecksumKind {
     Crc32,
     Md5,
     Sha1,
+}
+
+fn name(text: &str) -> Result<Name, &'static str> {
+    let wrong = "a name has 1 to 64 letters, digits, '_', '.' or '-'";
+    text.parse().map_err(|_| wrong)
+}
+
+fn role(text: &str) -> Result<Role, &'static str> {
+    text.parse().map_err(|_| "a role is OWNER, STORAGE or BOTH")
+}
+
+fn capacity(text: &str) -> Result<Capacity, &'static str> {
+    let wrong = "a capacity is a whole number with B, KB, MB or GB, such as 512MB";
+    text.parse().map_err(|_| wrong)
 }
 
 pub(crate) fn run(args: Args, globals: &Globals, out: &Output) -> Result<Exit, Failure> {

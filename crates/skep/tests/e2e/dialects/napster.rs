@@ -223,6 +223,7 @@ fn what_cannot_be_done_is_said() {
         ("get here", "exists"),
         ("get nothing", "not_found"),
         ("sing", "usage"),
+        ("get", "usage"),
     ] {
         assert_eq!(peer.fails(command)["kind"], kind, "{command}");
     }
