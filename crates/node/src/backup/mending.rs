@@ -1,7 +1,8 @@
 //! Shards that are missing or damaged at their holders: found by asking for each, and made whole.
 //!
 //! What is wrong is made anew here, from good copies, and brought to its holder again. A holder that cannot take it has
-//! given it up and told the coordinator, which then has others rebuild it.
+//! given it up and told the coordinator, which then has others rebuild it. What nobody has is their business from the
+//! beginning: it is waited for, and told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,6 +39,8 @@ const READ_AT_ONCE: usize = 4;
 /// How often, and how long apart, a shard is brought to a holder: it may be rebuilding it just then.
 const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(500);
+/// How many such pauses to wait for others to rebuild what nobody has.
+const REBUILD_PAUSES: u32 = 20;
 
 /// Looks after the packs of one owner.
 pub(super) struct Mender<'a> {
@@ -80,7 +83,39 @@ impl Mender<'_> {
         for broken in broken {
             told.push(self.repair(&broken).await);
         }
+        if read_data {
+            told.extend(self.rebuilt_by_others(packs).await?);
+        }
         Ok(told)
+    }
+
+    /// What of these packs nobody has, and who has it after a while.
+    async fn rebuilt_by_others(&self, mut packs: Vec<PackId>) -> Result<Vec<Damage>, BackupError> {
+        let mut told: BTreeMap<ShardName, Damage> = BTreeMap::new();
+        for pause in 0..=REBUILD_PAUSES {
+            let mut lacking = BTreeSet::new();
+            for some in packs.chunks(sync::LOCATED_PACKS) {
+                let places = self.locate(some).await?;
+                for kept in &places.packs {
+                    lacking.extend(kept.lacking());
+                    for at in &kept.held {
+                        if let Some(damage) = told.get_mut(&kept.name(at.shard)) {
+                            damage.rebuilt_by(places.holders.get(&at.peer));
+                        }
+                    }
+                }
+            }
+            packs = lacking.iter().map(|name| name.pack).collect();
+            packs.dedup();
+            told.extend(lacking.into_iter().map(|name| (name, Damage::nobody_has(&name))));
+            if packs.is_empty() || self.meter.is_stopped() {
+                break;
+            }
+            if pause < REBUILD_PAUSES {
+                time::sleep(PAUSE).await;
+            }
+        }
+        Ok(told.into_values().collect())
     }
 
     /// Asks who should have what of some packs.
@@ -256,11 +291,38 @@ impl Mender<'_> {
 }
 
 impl Kept {
+    /// The shards that nobody has.
+    fn lacking(&self) -> impl Iterator<Item = ShardName> {
+        let all = 0..u8::try_from(self.record.scheme.shards()).unwrap_or(u8::MAX);
+        let is_held = |shard: &u8| self.held.iter().any(|at| at.shard == *shard);
+        all.filter(move |shard| !is_held(shard))
+            .map(|shard| self.name(shard))
+    }
+
     fn name(&self, shard: u8) -> ShardName {
         ShardName {
             pack: self.record.pack,
             shard,
         }
+    }
+}
+
+impl Damage {
+    fn nobody_has(name: &ShardName) -> Self {
+        Self {
+            pack: name.pack.to_string(),
+            shard: name.shard,
+            holder: "nobody".to_owned(),
+            problem: "it is missing".to_owned(),
+            done: "not repaired yet: it is rebuilt as soon as a peer is found that can keep it".to_owned(),
+            repaired: false,
+        }
+    }
+
+    fn rebuilt_by(&mut self, holder: Option<&Holder>) {
+        self.holder = holder.map_or_else(|| "a peer that is offline".to_owned(), |it| it.name.to_string());
+        "rebuilt there".clone_into(&mut self.done);
+        self.repaired = true;
     }
 }
 
