@@ -334,10 +334,15 @@ fn every_flipped_byte_of_a_holder_is_refused_found_and_mended() {
             (&4.into(), &Value::Array(vec![])),
             "{told}"
         );
+        // The holder may have noticed it when it was read, given it up, and rebuilt it by now.
         let found = stage.owner.ask(&["check", "--read-data"]);
-        assert_eq!(found["damaged"].as_array().unwrap().len(), 1, "{told}: {found}");
-        assert_eq!(found["damaged"][0]["repaired"], true, "{told}: {found}");
-        assert_eq!(found["failed"], Value::Array(vec![]), "{told}: {found}");
+        let damaged = found["damaged"].as_array().unwrap();
+        assert!(damaged.iter().all(|it| it["repaired"] == true), "{told}: {found}");
+        assert_eq!(
+            (&found["failed"], &found["survives"]),
+            (&Value::Array(vec![]), &1.into()),
+            "{told}: {found}"
+        );
         assert_eq!(&fs::read(file).unwrap(), good, "{told}");
     }
 }
