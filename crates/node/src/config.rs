@@ -1,6 +1,6 @@
 //! What a peer is told when it starts.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
 
 use jiff::tz::TimeZone;
 use skep_wire::{
@@ -10,7 +10,7 @@ use skep_wire::{
 };
 use skep_world::World;
 
-use crate::catalog::Membership;
+use crate::{backup::Crew, catalog::Membership};
 
 /// The most capacity that is offered unasked.
 const DEFAULT_CAPACITY_LIMIT: u64 = 100 << 30;
@@ -52,6 +52,8 @@ pub struct Config {
     pub down_rate: Option<u64>,
     /// Threads that hash the files of one share.
     pub workers: usize,
+    /// Whether all work that could be done side by side is done in one order, for simulations.
+    pub in_order: bool,
     /// Program and version, for the hello.
     pub agent: String,
     /// By whose clocks scheduled backups are made.
@@ -80,10 +82,28 @@ impl Config {
             up_rate: None,
             down_rate: None,
             workers: 2,
+            in_order: false,
             agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
             zone: TimeZone::UTC,
         }
     }
+
+    /// Who reads files for a backup.
+    pub(crate) fn scanners(&self) -> Crew {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        self.crew(processors, 256)
+    }
+
+    /// Who writes files of a restore: most of the time they wait for packs.
+    pub(crate) fn restorers(&self) -> Crew {
+        self.crew(8, 8)
+    }
+
+    fn crew(&self, threads: usize, queued: usize) -> Crew {
+        let threads = if self.in_order { 0 } else { threads };
+        Crew { threads, queued }
+    }
+
     /// What was said, what was offered last, or a tenth of what is free.
     pub(crate) fn capacity(&self, world: &World, grant: &Grant, membership: &Membership) -> u64 {
         if grant.role == Role::Owner {

@@ -8,6 +8,7 @@
 
 mod announce;
 pub mod api;
+mod backing;
 mod backup;
 mod buffers;
 pub mod catalog;

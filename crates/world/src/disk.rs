@@ -12,6 +12,8 @@ use std::{
 
 use skep_wire::RelPath;
 
+use crate::raw;
+
 /// The folders of one machine.
 pub trait Disk: Send + Sync {
     /// The folder at `path`, which the user named: symbolic links in it are followed.
@@ -22,6 +24,9 @@ pub trait Disk: Send + Sync {
 
     /// `path` made absolute, without symbolic links.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// The same as [`Disk::dir`], with everything that is known of files.
+    fn raw(&self, path: &Path) -> io::Result<Arc<dyn raw::Folder>>;
 
     /// Bytes that can still be written where `path` lies.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;

@@ -3,18 +3,105 @@
 //! For backups, which must bring back what [`crate::Disk`] does not know of: links, owners, attributes,
 //! holes, names that are no text. All work is done beneath folders that are open, one name at a time,
 //! and no symbolic link is ever followed; so nobody can lead it elsewhere by swapping a folder for a
-//! link. The simulation has none of this. Every function blocks.
+//! link. The simulation has files, folders and their modes and times, but neither further names nor
+//! extended attributes. Every function blocks.
 
-mod file;
-mod folder;
 mod people;
 
-use std::io;
+use std::{any::Any, io, ops::Range, sync::Arc};
 
-use rustix::fs::{FileType, Stat as RawStat};
-
-pub use self::{file::File, folder::Folder, people::People};
+pub use self::people::People;
 pub use crate::disk::Kind;
+
+/// An open folder. Names are one component each, which the caller has checked. Where nothing else is said, an error is
+/// what the file system says.
+#[allow(clippy::missing_errors_doc)] // said above, for all
+pub trait Folder: Any + Send + Sync {
+    /// Its names, ascending.
+    fn names(&self) -> io::Result<Vec<Vec<u8>>>;
+
+    /// What is known of itself.
+    fn stat_self(&self) -> io::Result<Stat>;
+
+    /// What is known of what has this name.
+    fn stat(&self, name: &[u8]) -> io::Result<Stat>;
+
+    /// The same, where there may be nothing.
+    fn find(&self, name: &[u8]) -> io::Result<Option<Stat>> {
+        match self.stat(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            stat => stat.map(Some),
+        }
+    }
+
+    /// The folder of this name; a symbolic link is an error.
+    fn folder(&self, name: &[u8]) -> io::Result<Arc<dyn Folder>>;
+
+    /// The file of this name, to be read; what is no ordinary file is an error.
+    fn file(&self, name: &[u8]) -> io::Result<Box<dyn File>>;
+
+    /// Where the symbolic link of this name points.
+    fn target(&self, name: &[u8]) -> io::Result<Vec<u8>>;
+
+    /// Its extended attributes, ascending by name; none where the file system has none.
+    fn xattrs(&self) -> io::Result<Vec<Xattr>>;
+
+    /// Makes a folder of this mode, less the umask. A name that is taken is an error.
+    fn make_folder(&self, name: &[u8], mode: u16) -> io::Result<Arc<dyn Folder>>;
+
+    /// Makes a file that only its user can read, until it gets its attributes. A name that is taken is an error.
+    fn make_file(&self, name: &[u8]) -> io::Result<Box<dyn File>>;
+
+    /// Makes a symbolic link. A name that is taken is an error.
+    fn make_symlink(&self, name: &[u8], target: &[u8]) -> io::Result<()>;
+
+    /// Gives the file `from_name` of `from` another name, in this folder. A name that is taken is an error.
+    fn make_link(&self, name: &[u8], from: &dyn Folder, from_name: &[u8]) -> io::Result<()>;
+
+    /// Gives `from` the name `to`, in this folder; in the place of what has it only if it may `replace` it.
+    fn rename(&self, from: &[u8], to: &[u8], replace: bool) -> io::Result<()>;
+
+    /// Removes the file or symbolic link of this name.
+    fn remove(&self, name: &[u8]) -> io::Result<()>;
+
+    /// Sets its own attributes. Giving files away is no error where the user may not.
+    fn set(&self, attributes: &Attributes, xattrs: &[Xattr]) -> io::Result<()>;
+
+    /// Sets owner and time of the symbolic link of this name; it has no other attributes.
+    fn set_symlink(&self, name: &[u8], attributes: &Attributes) -> io::Result<()>;
+
+    /// Makes its names durable.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Makes everything on its file system durable.
+    fn sync_all(&self) -> io::Result<()>;
+}
+
+/// An open file. Where nothing else is said, an error is what the file system says.
+#[allow(clippy::missing_errors_doc)] // said above, for all
+pub trait File: Send + Sync {
+    /// What is known of it.
+    fn stat(&self) -> io::Result<Stat>;
+
+    /// Reads up to `out.len()` bytes from `offset`; fewer only at the end.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `offset`.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts or extends (with a hole) to `size` bytes.
+    fn set_len(&self, size: u64) -> io::Result<()>;
+
+    /// The parts of its first `size` bytes that are not holes, ascending. All of it, where the file
+    /// system does not tell.
+    fn data(&self, size: u64) -> Vec<Range<u64>>;
+
+    /// Its extended attributes, ascending by name; none where the file system has none.
+    fn xattrs(&self) -> io::Result<Vec<Xattr>>;
+
+    /// Sets its attributes.
+    fn set(&self, attributes: &Attributes, xattrs: &[Xattr]) -> io::Result<()>;
+}
 
 /// A time of a file system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,43 +162,4 @@ impl Stat {
         let key = |stat: &Self| (stat.size, stat.modified, stat.changed, stat.inode, stat.device);
         key(self) == key(other)
     }
-
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ from system to system
-    fn new(raw: &RawStat) -> Self {
-        let kind = match FileType::from_raw_mode(raw.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Dir,
-            FileType::Symlink => Kind::Symlink,
-            _ => Kind::Other,
-        };
-        Self {
-            kind,
-            mode: u16::try_from(raw.st_mode & 0o7777).expect("12 bits"),
-            uid: raw.st_uid,
-            gid: raw.st_gid,
-            size: raw.st_size as u64,
-            allocated: raw.st_blocks as u64 * 512,
-            modified: time(raw.st_mtime as i64, raw.st_mtime_nsec as u64),
-            changed: time(raw.st_ctime as i64, raw.st_ctime_nsec as u64),
-            inode: raw.st_ino as u64,
-            device: raw.st_dev as u64,
-            links: raw.st_nlink as u64,
-        }
-    }
 }
-
-fn time(unix_s: i64, nanos: u64) -> Time {
-    let nanos = u32::try_from(nanos).unwrap_or(0).min(999_999_999);
-    Time { unix_s, nanos }
-}
-
-/// What a file system without the feature, or a user without the right, answers.
-fn is_unsupported(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
-    )
-}
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@
 mod beneath;
 mod disk;
 mod file;
+mod raw;
 mod work;
 
 use std::{

@@ -16,7 +16,7 @@ use skep_wire::{
 use skep_world::{
     Work, World,
     simulated::{Crash, Machine, Universe},
-    work::Job,
+    work::{Job, Waited},
 };
 
 pub(crate) const HOME: &str = "/coordinator";
@@ -109,6 +109,14 @@ impl Work for Slow {
             tokio::time::sleep(takes).await;
             job();
         })
+    }
+
+    fn run_waiting(&self, job: Job) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.run(job)
+    }
+
+    fn wait(&self, _future: Waited<'_>) {
+        unreachable!("a coordinator's jobs wait for nothing but the disk");
     }
 }
 

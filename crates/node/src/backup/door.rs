@@ -100,6 +100,7 @@ pub(crate) async fn restore(
     let (state, owned) = known(core).await?;
     let (id, snapshot) = snapshots::find(&owned, &request.snapshot)?;
     let wanted = restoring::Wanted {
+        crew: core.config.restorers(),
         root: snapshot.root,
         path: snapshots::parse(request.path.as_ref())?,
         overwrite: request.overwrite,
@@ -137,8 +138,9 @@ pub(crate) async fn restore(
     })
 }
 
-fn open_target(core: &Core, path: PathBuf) -> Result<Folder, BackupError> {
-    let opened = core.world.disk.make_dir(&path).and_then(|_| Folder::open(&path));
+fn open_target(core: &Core, path: PathBuf) -> Result<Arc<dyn Folder>, BackupError> {
+    let disk = &core.world.disk;
+    let opened = disk.make_dir(&path).and_then(|_| disk.raw(&path));
     opened.map_err(|error| BackupError::Target { path, error })
 }
 
@@ -229,8 +231,9 @@ pub(crate) async fn cat(
     bytes: mpsc::Sender<Vec<u8>>,
 ) -> Result<(), BackupError> {
     let (_, snapshot) = snapshots::find(&known(core).await?.1, &request.snapshot)?;
+    let waits = core.world.work.clone();
     let work = move |reader: &Reader<'_>| {
-        let send = |part| bytes.blocking_send(part).is_ok();
+        let send = |part| waits.wait_for(bytes.send(part)).is_ok();
         looking::cat(reader, &snapshot.root, &request.path, send)
     };
     reading(core, work).await
@@ -293,5 +296,5 @@ async fn reading_listed<T: Send + 'static>(
         let done = work(&reader)?;
         Ok((of.into_values().flatten().collect(), done))
     };
-    core.world.work.call(job).await
+    core.world.work.call_waiting(job).await
 }

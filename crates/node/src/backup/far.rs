@@ -15,7 +15,6 @@ use skep_wire::{
     message::{Done, Holder, KeepRoster, Lane, Locate, Located, ReadShard, Reason, ShardName},
 };
 use thiserror::Error;
-use tokio::runtime::Handle;
 
 use super::{error::BackupError, lock, reader::Packs, state::Owned, sync};
 use crate::core::Core;
@@ -53,7 +52,6 @@ impl From<AskError> for NoBytes {
 /// The packs of an owner, over the network.
 pub(crate) struct Far {
     core: Arc<Core>,
-    runtime: Handle,
     owner: OwnerId,
     signed: Signed<Roster>,
     roster: Roster,
@@ -70,11 +68,9 @@ struct Whereabouts {
 }
 
 impl Far {
-    /// Must be made on the runtime, and is used on other threads.
     pub(super) fn new(core: &Arc<Core>, owned: &Owned) -> Self {
         Self {
             core: core.clone(),
-            runtime: Handle::current(),
             owner: owned.owner,
             signed: owned.signed.clone(),
             roster: owned.roster.clone(),
@@ -85,7 +81,10 @@ impl Far {
 
     /// All packs that the network knows. Blocks.
     pub(super) fn all(&self) -> Result<Vec<PackId>, BackupError> {
-        self.runtime.block_on(sync::all_packs(&self.core, self.owner))
+        self.core
+            .world
+            .work
+            .wait_for(sync::all_packs(&self.core, self.owner))
     }
 
     async fn whereabouts(&self, pack: &PackId) -> Result<Arc<Whereabouts>, String> {
@@ -263,11 +262,14 @@ impl Whereabouts {
 
 impl Packs for Far {
     fn size(&self, pack: &PackId) -> Result<u64, String> {
-        let at = self.runtime.block_on(self.whereabouts(pack))?;
+        let at = self.core.world.work.wait_for(self.whereabouts(pack))?;
         Ok(at.record.size)
     }
 
     fn read(&self, pack: &PackId, _size: u64, range: Range<u64>, attempt: u32) -> Result<Vec<u8>, String> {
-        self.runtime.block_on(self.read_pack(pack, range, attempt))
+        self.core
+            .world
+            .work
+            .wait_for(self.read_pack(pack, range, attempt))
     }
 }

@@ -128,7 +128,7 @@ async fn needed(
                 .collect()),
         }
     };
-    core.world.work.call(list).await
+    core.world.work.call_waiting(list).await
 }
 
 #[cfg(test)]

@@ -121,6 +121,8 @@ async fn attempt_one(
     let sender = Arc::new(Sender::new(core, &owned, scheme));
     let far = Far::new(core, &owned);
     let wanted = scan::Wanted {
+        disk: core.world.disk.clone(),
+        crew: core.config.scanners(),
         before: base(&owned, core, &paths),
         paths: paths.clone(),
         exclude,
@@ -137,7 +139,7 @@ async fn attempt_one(
         meter,
     };
     let (packs, queue) = mpsc::channel(QUEUED_PACKS);
-    let sealing = core.world.work.call(move || seal(job, &packs));
+    let sealing = core.world.work.call_waiting(move || seal(job, &packs));
     let (made, sent) = tokio::join!(sealing, send_all(&sender, &state, queue));
     // If sending failed, that is why the threads stopped.
     sent?;
@@ -225,7 +227,7 @@ async fn gone(core: &Arc<Core>, state: &State, owned: &Arc<Owned>) -> Result<BTr
         all.extend(inner.pending()?.iter().map(|listed| listed.pack));
         Ok::<_, std::io::Error>((own, all))
     };
-    let (own, all) = core.world.work.call(list).await?;
+    let (own, all) = core.world.work.call_waiting(list).await?;
     let mut gone = lost_for_good(core, owned.owner, all).await?;
     let condemned = words::sentences(core, owned.owner).await?;
     gone.extend(condemned.into_keys().filter(|pack| !own.contains(pack)));
@@ -274,7 +276,7 @@ fn seal(job: Job, packs: &mpsc::Sender<Sealed>) -> Result<Made, BackupError> {
     let out = |pack: Sealed| {
         job.state.keep_near(&pack);
         lock(&sealed).push(list(&pack));
-        if packs.blocking_send(pack).is_err() {
+        if job.core.world.work.wait_for(packs.send(pack)).is_err() {
             job.meter.stop();
         }
     };

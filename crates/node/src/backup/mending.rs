@@ -286,7 +286,7 @@ impl Mender<'_> {
             let mut shards = Shards::new(kept.record.scheme, &pack).into_all();
             Ok(shards.swap_remove(shard.into()))
         };
-        self.core.world.work.call(make).await
+        self.core.world.work.call_waiting(make).await
     }
 }
 

@@ -4,6 +4,7 @@
 //! and restoring block, on threads of their own; the simulation has no part of it.
 
 mod checking;
+mod crew;
 mod devices;
 mod door;
 mod drills;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use error::BackupError;
 pub(crate) use {
+    crew::Crew,
     devices::{list as devices, revoke},
     door::{
         Backups, back_up, cat, check, diff, drop_phrase, forget, list, look, phrase, prune, recover, restore,

@@ -82,7 +82,7 @@ pub(super) async fn find(core: &Arc<Core>, state: &State, owned: Arc<Owned>) -> 
         needs
     };
     let work = core.world.work.clone();
-    time::timeout(PATIENCE, work.call(search)).await.ok()
+    time::timeout(PATIENCE, work.call_waiting(search)).await.ok()
 }
 
 /// Reads the folders of all snapshots. Blocks.

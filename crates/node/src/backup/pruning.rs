@@ -93,7 +93,7 @@ impl Prune<'_> {
             };
             plan::plan(&near, &owned, device, &taken, &census, &meter)
         };
-        self.core.world.work.call(plan).await
+        self.core.world.work.call_waiting(plan).await
     }
 
     /// Sees to it that everything the plan relies on is listed by the own head, not condemned, and there.
@@ -140,7 +140,7 @@ impl Prune<'_> {
             plan: plan.clone(),
             meter: self.meter.clone(),
         };
-        let sealing = self.core.world.work.call(move || job.seal(&packs));
+        let sealing = self.core.world.work.call_waiting(move || job.seal(&packs));
         let (rescued, sent) = tokio::join!(sealing, send_all(&sender, self.state, queue));
         // If sending failed, that is why the thread stopped.
         sent?;
@@ -204,7 +204,7 @@ impl Prune<'_> {
                 None => Ok(listing.of.into_values().flatten().collect()),
             }
         };
-        self.core.world.work.call(list).await
+        self.core.world.work.call_waiting(list).await
     }
 }
 
@@ -230,7 +230,7 @@ impl Rescue {
         let out = |pack: Sealed| {
             self.state.keep_near(&pack);
             lock(&sealed).push(list(&pack));
-            if packs.blocking_send(pack).is_err() {
+            if self.core.world.work.wait_for(packs.send(pack)).is_err() {
                 self.meter.stop();
             }
         };

@@ -44,6 +44,10 @@ impl crate::Disk for Disk {
         fs::canonicalize(path)
     }
 
+    fn raw(&self, path: &Path) -> io::Result<Arc<dyn crate::raw::Folder>> {
+        Ok(Arc::new(super::raw::Folder::open(path)?))
+    }
+
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
         let stat = rustix::fs::statvfs(there)?;

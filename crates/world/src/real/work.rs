@@ -5,16 +5,23 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{sync::oneshot, task::spawn_blocking};
+use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
 
-use crate::work::Job;
+use crate::work::{Job, Waited};
 
-/// Runs jobs on blocking threads, first come, first served.
+/// Runs jobs on blocking threads, first come, first served. Those that may wait have threads of their own.
 #[derive(Clone)]
 pub struct Work {
+    jobs: Pool,
+    waiting_jobs: Pool,
+}
+
+/// Threads for jobs of one sort.
+#[derive(Clone)]
+struct Pool {
     most: usize,
     queue: Arc<Mutex<Queue>>,
 }
@@ -23,12 +30,23 @@ pub struct Work {
 struct Queue {
     waiting: VecDeque<Job>,
     threads: usize,
+    /// Of who brought the last job.
+    runtime: Option<Handle>,
 }
 
 impl Work {
-    /// At most `jobs` (but at least one) run at once.
+    /// At most `jobs` (but at least one) of each sort run at once.
     #[must_use]
     pub fn bounded(jobs: usize) -> Self {
+        Self {
+            jobs: Pool::bounded(jobs),
+            waiting_jobs: Pool::bounded(jobs),
+        }
+    }
+}
+
+impl Pool {
+    fn bounded(jobs: usize) -> Self {
         Self {
             most: jobs.max(1),
             queue: Arc::default(),
@@ -37,28 +55,46 @@ impl Work {
 
     /// Queues `job` and sees to it that a thread will get there.
     fn submit(&self, job: Job) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         queue.waiting.push_back(job);
+        queue.runtime = Some(Handle::current());
         if queue.threads < self.most {
             queue.threads += 1;
             let queue = Arc::clone(&self.queue);
             spawn_blocking(move || drain(&queue));
         }
     }
+
+    async fn run(&self, job: Job) {
+        let (tell, told) = oneshot::channel::<()>();
+        self.submit(Box::new(move || {
+            // Also dropped, and so told, when the job panics.
+            let _tell = tell;
+            job();
+        }));
+        let _ = told.await;
+    }
 }
 
 impl crate::Work for Work {
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async move {
-            let (tell, told) = oneshot::channel::<()>();
-            self.submit(Box::new(move || {
-                // Also dropped, and so told, when the job panics.
-                let _tell = tell;
-                job();
-            }));
-            let _ = told.await;
-        })
+        Box::pin(self.jobs.run(job))
     }
+
+    fn run_waiting(&self, job: Job) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.waiting_jobs.run(job))
+    }
+
+    fn wait(&self, future: Waited<'_>) {
+        let runtime = lock(&self.waiting_jobs.queue).runtime.clone();
+        runtime
+            .expect("only jobs wait, and one was brought")
+            .block_on(future);
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs what waits until nothing does.
@@ -71,7 +107,7 @@ fn drain(queue: &Mutex<Queue>) {
 
 /// The next job; if there is none, this thread counts as gone.
 fn next(queue: &Mutex<Queue>) -> Option<Job> {
-    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut queue = lock(queue);
     let job = queue.waiting.pop_front();
     if job.is_none() {
         queue.threads -= 1;
@@ -148,5 +184,19 @@ mod tests {
         let failed = tokio::spawn(async move { failing.call(|| panic!("on purpose")).await }).await;
         assert!(failed.is_err_and(|e| e.is_panic()));
         assert_eq!(work.call(|| 1).await, 1);
+    }
+
+    #[tokio::test]
+    async fn jobs_that_wait_leave_the_others_their_threads() {
+        let work = work(1);
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let inner = work.clone();
+        let waiting = tokio::spawn(async move {
+            let job = inner.clone();
+            inner.call_waiting(move || job.wait_for(gone)).await
+        });
+        assert_eq!(work.call(|| 1).await, 1);
+        go.send(()).unwrap();
+        assert_eq!(waiting.await.unwrap(), Ok(()));
     }
 }

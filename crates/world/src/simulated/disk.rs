@@ -3,6 +3,7 @@
 mod contents;
 mod handles;
 mod names;
+mod raw;
 mod state;
 
 use std::{
@@ -17,6 +18,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use self::{
     handles::Dir,
     names::{Body, ROOT},
+    raw::RawFolder,
     state::State,
 };
 use super::Trace;
@@ -92,6 +94,16 @@ impl Disk {
     /// How many bytes it takes, in blocks of 4 KiB. It may have more on it already.
     pub fn set_capacity(&self, bytes: u64) {
         self.state().capacity_blocks = bytes / contents::BLOCK;
+    }
+
+    /// From now on nothing more goes on it, or as much as ever.
+    pub fn set_full(&self, is_full: bool) {
+        let mut state = self.state();
+        state.note("full", format_args!("{is_full}"));
+        state.capacity_blocks = match is_full {
+            true => state.used_blocks(),
+            false => state::USUAL_BLOCKS,
+        };
     }
 
     /// How many operations there have been.
@@ -208,6 +220,12 @@ impl crate::Disk for Disk {
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         let state = self.begin("canonical", path)?;
         Ok(state.follow(path)?.1)
+    }
+
+    fn raw(&self, path: &Path) -> io::Result<Arc<dyn crate::raw::Folder>> {
+        let mut state = self.begin("raw", path)?;
+        let (ino, _) = state.follow(path)?;
+        Ok(Arc::new(RawFolder::new(&self.state, &mut state, ino)?))
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

@@ -55,6 +55,7 @@ impl Universe {
             disk,
             seeds: StdRng::from_seed(seed),
             clock_wrong_by_s: 0,
+            clock: None,
         }
     }
 
@@ -78,6 +79,8 @@ pub struct Machine {
     disk: Disk,
     seeds: StdRng,
     clock_wrong_by_s: i64,
+    /// Of the programs that run.
+    clock: Option<Arc<Clock>>,
 }
 
 impl Machine {
@@ -87,6 +90,7 @@ impl Machine {
         let clock = Arc::new(Clock::showing(BEGINNING_UNIX_S + since));
         clock.jump(self.clock_wrong_by_s);
         self.disk.set_clock(Arc::clone(&clock) as Arc<dyn crate::Clock>);
+        self.clock = Some(Arc::clone(&clock));
         World {
             clock,
             entropy: Arc::new(Entropy::seeded(self.seeds.next_u64())),
@@ -102,8 +106,11 @@ impl Machine {
         self.universe.net.crash(self.ip);
     }
 
-    /// Its clock shows another date than the others, from its next boot.
+    /// Its clock shows another date than the others, from now on.
     pub fn set_clock_wrong_by(&mut self, seconds: i64) {
+        if let Some(clock) = &self.clock {
+            clock.jump(seconds - self.clock_wrong_by_s);
+        }
         self.clock_wrong_by_s = seconds;
     }
 

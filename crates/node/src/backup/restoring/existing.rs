@@ -25,7 +25,7 @@ pub(super) enum There {
 }
 
 /// What has the name of the file `entry`.
-pub(super) fn compare(folder: &Folder, entry: &Entry, run: &Run<'_>, decoder: &mut Decoder) -> There {
+pub(super) fn compare(folder: &dyn Folder, entry: &Entry, run: &Run<'_>, decoder: &mut Decoder) -> There {
     let name = entry.name.as_bytes();
     match folder.find(name) {
         Ok(None) => There::Nothing,
@@ -33,7 +33,7 @@ pub(super) fn compare(folder: &Folder, entry: &Entry, run: &Run<'_>, decoder: &m
         Ok(Some(stat)) if stat.kind == Kind::File && stat.size == entry.size() => {
             let same = folder
                 .file(name)
-                .and_then(|file| is_same(&file, entry, run, decoder));
+                .and_then(|file| is_same(&*file, entry, run, decoder));
             match same {
                 Ok(true) => There::Same,
                 _ => There::Other,
@@ -44,7 +44,7 @@ pub(super) fn compare(folder: &Folder, entry: &Entry, run: &Run<'_>, decoder: &m
 }
 
 /// Whether the file has the content and attributes of the entry.
-fn is_same(file: &File, entry: &Entry, run: &Run<'_>, decoder: &mut Decoder) -> io::Result<bool> {
+fn is_same(file: &dyn File, entry: &Entry, run: &Run<'_>, decoder: &mut Decoder) -> io::Result<bool> {
     let Node::File { content, holes } = &entry.node else {
         return Ok(false);
     };
@@ -70,7 +70,7 @@ fn is_same(file: &File, entry: &Entry, run: &Run<'_>, decoder: &mut Decoder) -> 
 }
 
 /// The next `len` bytes of a file's data; fewer at the end.
-fn read(file: &File, segments: &mut Segments, len: usize) -> io::Result<Vec<u8>> {
+fn read(file: &dyn File, segments: &mut Segments, len: usize) -> io::Result<Vec<u8>> {
     let mut plain = vec![0; len];
     let mut done = 0;
     while done < len {

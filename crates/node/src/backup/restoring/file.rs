@@ -57,22 +57,22 @@ impl Job {
         };
         let there = match self.open.is_new {
             true => existing::There::Nothing,
-            false => existing::compare(folder, &self.entry, run, decoder),
+            false => existing::compare(&**folder, &self.entry, run, decoder),
         };
         match there {
-            existing::There::Nothing => self.write(folder, content, holes, run, decoder),
+            existing::There::Nothing => self.write(&**folder, content, holes, run, decoder),
             existing::There::Same => {
                 run.meter.add(content.size);
                 Ok(())
             }
-            existing::There::Other if run.overwrite => self.write(folder, content, holes, run, decoder),
+            existing::There::Other if run.overwrite => self.write(&**folder, content, holes, run, decoder),
             existing::There::Other | existing::There::Folder => Err(Failed::Exists),
         }
     }
 
     fn write(
         &self,
-        folder: &Folder,
+        folder: &dyn Folder,
         content: &Content,
         holes: &[Hole],
         run: &Run<'_>,
@@ -82,7 +82,7 @@ impl Job {
         let hidden = hidden(name);
         let file = make(folder, &hidden)?;
         let written = self
-            .fill(&file, content, holes, run, decoder)
+            .fill(&*file, content, holes, run, decoder)
             .and_then(|()| Ok(folder.rename(&hidden, name, run.overwrite)?));
         if written.is_err() {
             folder.remove(&hidden)?;
@@ -95,7 +95,7 @@ impl Job {
 
     fn fill(
         &self,
-        file: &File,
+        file: &dyn File,
         content: &Content,
         holes: &[Hole],
         run: &Run<'_>,
@@ -112,7 +112,7 @@ impl Job {
 }
 
 /// Makes a file, in the place of what a restore that was interrupted left under this name.
-fn make(folder: &Folder, hidden: &[u8]) -> io::Result<File> {
+fn make(folder: &dyn Folder, hidden: &[u8]) -> io::Result<Box<dyn File>> {
     match folder.make_file(hidden) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             folder.remove(hidden)?;
@@ -177,7 +177,7 @@ impl Segments {
         Some((at, len))
     }
 
-    fn write(&mut self, mut plain: &[u8], file: &File) -> io::Result<()> {
+    fn write(&mut self, mut plain: &[u8], file: &dyn File) -> io::Result<()> {
         while !plain.is_empty() {
             let too_long = || io::Error::other("it is longer than its folder says");
             let (at, len) = self.take(plain.len()).ok_or_else(too_long)?;

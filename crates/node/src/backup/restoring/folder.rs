@@ -15,7 +15,7 @@ const UNFINISHED: u16 = 0o1700;
 #[derive(Clone)]
 pub(super) enum Place {
     /// Into this folder.
-    Folder(Arc<Folder>),
+    Folder(Arc<dyn Folder>),
     /// Nowhere: they are read and verified.
     Nowhere,
 }
@@ -56,13 +56,9 @@ impl Open {
         let Place::Folder(folder) = &self.place else {
             return Ok(inner(Place::Nowhere, false, false));
         };
-        let (entered, state) = enter(folder, entry.name.as_bytes())?;
+        let (entered, state) = enter(&**folder, entry.name.as_bytes())?;
         let is_ours = state != State::Finished || run.overwrite;
-        Ok(inner(
-            Place::Folder(Arc::new(entered)),
-            state == State::New,
-            is_ours,
-        ))
+        Ok(inner(Place::Folder(entered), state == State::New, is_ours))
     }
 
     /// One who worked in it has finished; the last one sets the attributes.
@@ -104,7 +100,7 @@ enum State {
 }
 
 /// The folder of this name, made if it is not there.
-fn enter(folder: &Folder, name: &[u8]) -> io::Result<(Folder, State)> {
+fn enter(folder: &dyn Folder, name: &[u8]) -> io::Result<(Arc<dyn Folder>, State)> {
     match folder.find(name)? {
         None => Ok((folder.make_folder(name, UNFINISHED)?, State::New)),
         Some(stat) if stat.kind == Kind::Dir => {

@@ -16,9 +16,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, sync_channel},
     },
-    thread,
 };
 
 use skep_vault::{
@@ -34,6 +32,7 @@ use self::{
     walk::Walker,
 };
 use super::{
+    crew::Crew,
     lock,
     meter::Meter,
     reader::{Lost, Reader},
@@ -42,15 +41,10 @@ use crate::api::types::Skipped;
 
 pub(super) use self::file::Segments;
 
-/// Threads that write files: most of the time they wait for packs.
-const WRITERS: usize = 8;
-/// Batches of files that wait to be written.
-const QUEUED_BATCHES: usize = 8;
-/// Room for the folders inside each other that the walk is in.
-const WALK_STACK_BYTES: usize = 16 << 20;
-
 /// What to bring back, and how.
 pub(crate) struct Wanted {
+    /// Who writes.
+    pub(crate) crew: Crew,
     /// The tree of `/` in the snapshot.
     pub(crate) root: Content,
     /// Only what lies here; empty: everything.
@@ -124,7 +118,7 @@ impl Run<'_> {
 /// What `path` leads to cannot be read, or is not there.
 pub(crate) fn restore(
     wanted: &Wanted,
-    target: Option<Folder>,
+    target: Option<Arc<dyn Folder>>,
     reader: &Reader<'_>,
     meter: &Meter,
 ) -> Result<Restored, Lost> {
@@ -138,25 +132,27 @@ pub(crate) fn restore(
         failed: Mutex::default(),
         linkable: Mutex::default(),
     };
-    let place = target.map_or(Place::Nowhere, |folder| Place::Folder(Arc::new(folder)));
+    let place = target.map_or(Place::Nowhere, Place::Folder);
     let root = Arc::new(Open::root(place.clone()));
-    let (batches, queue) = sync_channel(QUEUED_BATCHES);
-    let queue = Mutex::new(queue);
     let links = Mutex::new(Vec::new());
-    let walk = || {
+    let walk = |batches: &mut dyn FnMut(Vec<Job>)| {
         let mut walker = Walker::new(&run, batches);
         walker.folder(&root, &wanted.root, &wanted.path);
         *lock(&links) = walker.finish();
     };
-    thread::scope(|scope| {
-        for _ in 0..WRITERS {
-            scope.spawn(|| write_all(&run, &queue));
+    let write = || {
+        let (run, mut decoder) = (&run, Decoder::new());
+        move |batch: Vec<Job>| {
+            for job in batch {
+                if !run.meter.is_stopped() {
+                    job.run(run, &mut decoder);
+                }
+            }
         }
-        let walker = thread::Builder::new().stack_size(WALK_STACK_BYTES);
-        if walker.spawn_scoped(scope, walk).is_err() {
-            run.fail(Path::new("/"), "no thread could be started");
-        }
-    });
+    };
+    if wanted.crew.work(walk, write).is_err() {
+        run.fail(Path::new("/"), "no thread could be started");
+    }
     let links = std::mem::take(&mut *lock(&links));
     walk::link_all(&run, &place, links);
     root.close(&run);
@@ -172,19 +168,6 @@ pub(crate) fn restore(
         bytes: run.bytes.into_inner(),
         failed,
     })
-}
-
-fn write_all(run: &Run<'_>, queue: &Mutex<Receiver<Vec<Job>>>) {
-    let mut decoder = Decoder::new();
-    loop {
-        let batch = lock(queue).recv();
-        let Ok(batch) = batch else { return };
-        for job in batch {
-            if !run.meter.is_stopped() {
-                job.run(run, &mut decoder);
-            }
-        }
-    }
 }
 
 /// A path of a snapshot, as people type it.

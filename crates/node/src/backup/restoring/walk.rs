@@ -1,13 +1,6 @@
 //! The walk through a snapshot: folders are made, links too, files are handed to the writers.
 
-use std::{
-    collections::HashMap,
-    ffi::OsStr,
-    io,
-    os::unix::ffi::OsStrExt,
-    path::PathBuf,
-    sync::{Arc, mpsc::SyncSender},
-};
+use std::{collections::HashMap, ffi::OsStr, io, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc};
 
 use skep_vault::{
     Content,
@@ -36,9 +29,9 @@ const BATCH_FILES: usize = 16;
 const BATCH_BYTES: u64 = 1 << 20;
 
 /// Walks on one thread.
-pub(super) struct Walker<'a> {
+pub(super) struct Walker<'a, 'j> {
     run: &'a Run<'a>,
-    batches: SyncSender<Vec<Job>>,
+    batches: &'j mut dyn FnMut(Vec<Job>),
     /// What goes to a writer next.
     batch: Vec<Job>,
     /// Where it is.
@@ -48,8 +41,8 @@ pub(super) struct Walker<'a> {
     links: Vec<Link>,
 }
 
-impl<'a> Walker<'a> {
-    pub(super) fn new(run: &'a Run<'a>, batches: SyncSender<Vec<Job>>) -> Self {
+impl<'a, 'j> Walker<'a, 'j> {
+    pub(super) fn new(run: &'a Run<'a>, batches: &'j mut dyn FnMut(Vec<Job>)) -> Self {
         Self {
             run,
             batches,
@@ -138,8 +131,7 @@ impl<'a> Walker<'a> {
     }
 
     fn hand_over(&mut self) {
-        // Nobody is there to take it only when all has failed already.
-        let _ = self.batches.send(std::mem::take(&mut self.batch));
+        (self.batches)(std::mem::take(&mut self.batch));
     }
 }
 
@@ -174,7 +166,7 @@ pub(super) fn link_all(run: &Run<'_>, root: &Place, links: Vec<Link>) {
         let is_there = lock(&run.linkable).contains(&job.entry.meta.link);
         match (root, &job.open.place) {
             (Place::Folder(root), Place::Folder(folder))
-                if is_there && link(root, &first, folder, &job.entry).is_ok() =>
+                if is_there && link(root, &first, &**folder, &job.entry).is_ok() =>
             {
                 run.count(&job.entry);
                 job.open.close(run);
@@ -184,13 +176,13 @@ pub(super) fn link_all(run: &Run<'_>, root: &Place, links: Vec<Link>) {
     }
 }
 
-fn link(root: &Arc<Folder>, first: &[Name], folder: &Folder, entry: &Entry) -> io::Result<()> {
+fn link(root: &Arc<dyn Folder>, first: &[Name], folder: &dyn Folder, entry: &Entry) -> io::Result<()> {
     let Some((name, folders)) = first.split_last() else {
         return Err(io::ErrorKind::NotFound.into());
     };
     let mut from = root.clone();
     for name in folders {
-        from = Arc::new(from.folder(name.as_bytes())?);
+        from = from.folder(name.as_bytes())?;
     }
-    folder.make_link(entry.name.as_bytes(), &from, name.as_bytes())
+    folder.make_link(entry.name.as_bytes(), &*from, name.as_bytes())
 }

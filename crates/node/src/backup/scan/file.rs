@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 3;
 
 /// A file to be read.
 pub(super) struct Job {
-    pub(super) folder: Arc<Folder>,
+    pub(super) folder: Arc<dyn Folder>,
     pub(super) name: Name,
     /// For messages.
     pub(super) path: PathBuf,
@@ -67,8 +67,8 @@ impl Job {
     fn try_read(&self, run: &Run<'_>, hand: &mut Hand<'_>, buffer: &mut [u8]) -> io::Result<Option<Read>> {
         let file = self.folder.file(self.name.as_bytes())?;
         let stat = file.stat()?;
-        let data = data(&file, &stat);
-        let Some(content) = store(&file, &data, run, hand, buffer)? else {
+        let data = data(&*file, &stat);
+        let Some(content) = store(&*file, &data, run, hand, buffer)? else {
             return Ok(None);
         };
         let changed = !file.stat()?.is_same(&stat);
@@ -89,7 +89,7 @@ impl Job {
 }
 
 /// Where the file has data.
-fn data(file: &File, stat: &Stat) -> Vec<Range<u64>> {
+fn data(file: &dyn File, stat: &Stat) -> Vec<Range<u64>> {
     if stat.size == 0 {
         return Vec::new();
     }
@@ -103,7 +103,7 @@ fn data(file: &File, stat: &Stat) -> Vec<Range<u64>> {
 
 /// Stores the data of a file; none if it ends before.
 fn store(
-    file: &File,
+    file: &dyn File,
     data: &[Range<u64>],
     run: &Run<'_>,
     hand: &mut Hand<'_>,

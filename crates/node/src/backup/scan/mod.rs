@@ -11,36 +11,33 @@ mod rules;
 mod walk;
 
 use std::{
-    num::NonZero,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, sync_channel},
     },
-    thread,
 };
 
 use ignore::gitignore::Gitignore;
 use skep_vault::{Content, Sealer, tree::Entry};
-use skep_world::raw::People;
+use skep_world::{Disk, raw::People};
 use thiserror::Error;
 
 use self::{file::Job, pending::Above, roots::Roots, rules::Rules, walk::Walker};
-use super::{lock, meter::Meter, reader::Reader};
+use super::{crew::Crew, lock, meter::Meter, reader::Reader};
 use crate::api::types::Skipped;
 
 pub(crate) use self::rules::{BadGlob, parse as parse_globs};
 
-/// Files that wait to be read.
-const QUEUED_FILES: usize = 256;
 /// No file system counts time in longer steps.
 const COARSEST_CLOCK_S: i64 = 2;
-/// Room for the folders inside each other that the walk is in.
-const WALK_STACK_BYTES: usize = 16 << 20;
 
 /// What to back up.
 pub(crate) struct Wanted {
+    /// Where it is.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Who reads.
+    pub(crate) crew: Crew,
     /// Absolute, without symbolic links.
     pub(crate) paths: Vec<PathBuf>,
     /// What to leave out.
@@ -99,8 +96,7 @@ impl Run<'_> {
     }
 }
 
-/// Hands everything that is wanted to the sealer. `last` reads the last snapshot. Blocks, on as many
-/// threads as there are processors.
+/// Hands everything that is wanted to the sealer. `last` reads the last snapshot. Blocks.
 ///
 /// # Errors
 /// [`Stopped`] when the meter says so.
@@ -121,24 +117,23 @@ pub(crate) fn scan(
         skipped: Mutex::default(),
     };
     let root = Arc::new(OnceLock::new());
-    let (jobs, queue) = sync_channel(QUEUED_FILES);
-    let queue = Mutex::new(queue);
-    let readers = thread::available_parallelism().map_or(1, NonZero::get);
-    let walk = || {
+    let walk = |jobs: &mut dyn FnMut(Job)| {
         let rules = Rules::new(wanted.exclude.clone(), wanted.home.clone());
         let walker = Walker::new(&run, jobs, rules);
         let above = Above::Root(root.clone());
-        walker.run(above, &Roots::new(&wanted.paths), wanted.before.as_ref());
+        let root = wanted.disk.raw(Path::new("/"));
+        walker.run(root, above, &Roots::new(&wanted.paths), wanted.before.as_ref());
     };
-    thread::scope(|scope| {
-        for _ in 0..readers {
-            scope.spawn(|| read_all(&run, &queue));
+    let read = || {
+        let (mut hand, mut buffer) = (run.sealer.hand(), vec![0; file::BUFFER_BYTES]);
+        let run = &run;
+        move |job: Job| {
+            if !run.meter.is_stopped() {
+                job.run(run, &mut hand, &mut buffer);
+            }
         }
-        // If there is no thread to be had, the queue is closed and the readers go.
-        let walker = thread::Builder::new().stack_size(WALK_STACK_BYTES);
-        walker.spawn_scoped(scope, walk).map(drop)
-    })
-    .map_err(|_| Stopped)?;
+    };
+    wanted.crew.work(walk, read).map_err(|_| Stopped)?;
     if meter.is_stopped() {
         return Err(Stopped);
     }
@@ -150,16 +145,4 @@ pub(crate) fn scan(
         bytes: run.bytes.into_inner(),
         skipped,
     })
-}
-
-fn read_all(run: &Run<'_>, queue: &Mutex<Receiver<Job>>) {
-    let mut hand = run.sealer.hand();
-    let mut buffer = vec![0; file::BUFFER_BYTES];
-    loop {
-        let job = lock(queue).recv();
-        let Ok(job) = job else { return };
-        if !run.meter.is_stopped() {
-            job.run(run, &mut hand, &mut buffer);
-        }
-    }
 }

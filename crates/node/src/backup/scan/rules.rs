@@ -54,7 +54,7 @@ impl Rules {
     }
 
     /// Enters a folder, which may have rules of its own.
-    pub(super) fn enter(&mut self, path: &Path, folder: &Folder) {
+    pub(super) fn enter(&mut self, path: &Path, folder: &dyn Folder) {
         self.folders
             .push(read(path, folder).unwrap_or_else(Gitignore::empty));
     }
@@ -82,7 +82,7 @@ impl Rules {
 }
 
 /// The rules of a folder, if it has some. A line that is no pattern is no rule.
-fn read(path: &Path, folder: &Folder) -> Option<Gitignore> {
+fn read(path: &Path, folder: &dyn Folder) -> Option<Gitignore> {
     folder.find(FILE).ok().flatten()?;
     let mut text = vec![0; MAX_FILE_BYTES];
     let len = folder.file(FILE).ok()?.read_at(0, &mut text).ok()?;
@@ -95,6 +95,8 @@ fn read(path: &Path, folder: &Folder) -> Option<Gitignore> {
 
 #[cfg(test)]
 mod tests {
+    use skep_world::{Disk as _, real};
+
     use super::*;
 
     #[test]
@@ -103,7 +105,7 @@ mod tests {
         std::fs::write(tmp.path().join(".skepignore"), "*.o\n!keep.o\n/only-here\n").unwrap();
         let globs = ["target/".to_owned(), "*.tmp".to_owned()];
         let mut rules = Rules::new(parse(&globs).unwrap(), tmp.path().join("home"));
-        rules.enter(tmp.path(), &Folder::open(tmp.path()).unwrap());
+        rules.enter(tmp.path(), &*real::Disk.raw(tmp.path()).unwrap());
         let out = |name: &str, is_folder| rules.leave_out(&tmp.path().join(name), is_folder);
         for (name, is_folder, left_out) in [
             ("a.o", false, true),

@@ -1,12 +1,6 @@
 //! The walk: folder by folder, in order, without opening a file.
 
-use std::{
-    ffi::OsStr,
-    io,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-    sync::{Arc, mpsc::SyncSender},
-};
+use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc};
 
 use skep_vault::{
     Content,
@@ -26,11 +20,11 @@ use super::{
 use crate::backup::reader::Lost;
 
 /// Walks the tree on one thread.
-pub(super) struct Walker<'a> {
+pub(super) struct Walker<'a, 'j> {
     run: &'a Run<'a>,
     hand: Hand<'a>,
     decoder: Decoder,
-    jobs: SyncSender<Job>,
+    jobs: &'j mut dyn FnMut(Job),
     rules: Rules,
     /// Where it is.
     path: PathBuf,
@@ -42,7 +36,7 @@ static EVERYTHING: Roots = Roots::everything();
 
 /// A folder that is being walked.
 struct At<'w> {
-    folder: Arc<Folder>,
+    folder: Arc<dyn Folder>,
     pending: Arc<Pending>,
     wanted: &'w Roots,
     /// Its entries in the last snapshot, ascending.
@@ -59,8 +53,8 @@ enum Found {
     Later,
 }
 
-impl<'a> Walker<'a> {
-    pub(super) fn new(run: &'a Run<'a>, jobs: SyncSender<Job>, rules: Rules) -> Self {
+impl<'a, 'j> Walker<'a, 'j> {
+    pub(super) fn new(run: &'a Run<'a>, jobs: &'j mut dyn FnMut(Job), rules: Rules) -> Self {
         Self {
             run,
             hand: run.sealer.hand(),
@@ -73,25 +67,31 @@ impl<'a> Walker<'a> {
     }
 
     /// Walks from `/`.
-    pub(super) fn run(mut self, above: Above, wanted: &Roots, before: Option<&Content>) {
-        match Folder::open(Path::new("/")) {
+    pub(super) fn run(
+        mut self,
+        root: io::Result<Arc<dyn Folder>>,
+        above: Above,
+        wanted: &Roots,
+        before: Option<&Content>,
+    ) {
+        match root {
             Ok(folder) => self.folder(folder, above, wanted, before),
             Err(error) => self.run.skip(&self.path, reason(&error)),
         }
     }
 
     /// Settles all places of a folder, or sees to it that somebody does.
-    fn folder(&mut self, folder: Folder, above: Above, wanted: &Roots, before: Option<&Content>) {
-        let names = match names(&folder, wanted) {
+    fn folder(&mut self, folder: Arc<dyn Folder>, above: Above, wanted: &Roots, before: Option<&Content>) {
+        let names = match names(&*folder, wanted) {
             Ok(names) => names,
             Err(error) => {
                 self.run.skip(&self.path, reason(&error));
                 return above.settle_nothing(&mut self.hand);
             }
         };
-        self.rules.enter(&self.path, &folder);
+        self.rules.enter(&self.path, &*folder);
         let at = At {
-            folder: Arc::new(folder),
+            folder,
             pending: Pending::new(above, names.len()),
             wanted,
             // What cannot be read of the last snapshot is only no help.
@@ -154,8 +154,7 @@ impl<'a> Walker<'a> {
             pending: at.pending.clone(),
             slot,
         };
-        // Nobody is there to take it only when all has failed already.
-        let _ = self.jobs.send(job);
+        (self.jobs)(job);
         Found::Later
     }
 
@@ -222,7 +221,7 @@ const EMPTY: Content = Content {
     pieces: Vec::new(),
 };
 
-fn names(folder: &Folder, wanted: &Roots) -> io::Result<Vec<Vec<u8>>> {
+fn names(folder: &dyn Folder, wanted: &Roots) -> io::Result<Vec<Vec<u8>>> {
     match wanted.whole {
         true => folder.names(),
         false => Ok(wanted.below.keys().cloned().collect()),

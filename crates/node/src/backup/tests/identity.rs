@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use proptest::{collection::vec, prelude::*};
-use skep_world::raw::{Attributes, Folder, Time};
+use skep_world::{
+    Disk as _,
+    raw::{Attributes, Folder, Time},
+    real,
+};
 
 use super::rig::{Rig, beneath, noise, read};
 
@@ -33,7 +37,7 @@ enum Part {
     Hole(usize),
 }
 
-fn make(folder: &Folder, items: &BTreeMap<Vec<u8>, Item>) {
+fn make(folder: &dyn Folder, items: &BTreeMap<Vec<u8>, Item>) {
     let mut first = None;
     for (name, item) in items {
         match item {
@@ -43,7 +47,7 @@ fn make(folder: &Folder, items: &BTreeMap<Vec<u8>, Item>) {
             }
             Item::Folder { items, mode, time } => {
                 let inner = folder.make_folder(name, 0o700).unwrap();
-                make(&inner, items);
+                make(&*inner, items);
                 let xattrs = vec![(b"user.note".to_vec(), mode.to_le_bytes().to_vec())];
                 inner.set(&attributes(folder, *mode, *time), &xattrs).unwrap();
             }
@@ -57,7 +61,7 @@ fn make(folder: &Folder, items: &BTreeMap<Vec<u8>, Item>) {
     }
 }
 
-fn make_file(folder: &Folder, name: &[u8], parts: &[Part], mode: u16, time: i64) {
+fn make_file(folder: &dyn Folder, name: &[u8], parts: &[Part], mode: u16, time: i64) {
     let file = folder.make_file(name).unwrap();
     let mut at = 0;
     for part in parts {
@@ -77,7 +81,7 @@ fn make_file(folder: &Folder, name: &[u8], parts: &[Part], mode: u16, time: i64)
     file.set(&attributes(folder, mode, time), &xattrs).unwrap();
 }
 
-fn attributes(folder: &Folder, mode: u16, time: i64) -> Attributes {
+fn attributes(folder: &dyn Folder, mode: u16, time: i64) -> Attributes {
     let stat = folder.stat_self().unwrap();
     Attributes {
         mode,
@@ -125,7 +129,7 @@ proptest! {
     #[test]
     fn any_tree_comes_back(items in names(item())) {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        make(&Folder::open(from.path()).unwrap(), &items);
+        make(&*real::Disk.raw(from.path()).unwrap(), &items);
         let mut rig = Rig::new();
         let taken = rig.back_up(&[from.path()]);
         prop_assert_eq!(&taken.scanned.skipped, &[]);

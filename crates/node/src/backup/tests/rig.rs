@@ -6,7 +6,7 @@ use std::{
     ops::Range,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use skep_vault::{Content, Index, KeyRing, Owner, Phrase, Sealer, index::Listed, pack::Sealed, sealer::Keys};
@@ -18,6 +18,7 @@ use skep_world::{
 };
 
 use crate::backup::{
+    crew::Crew,
     lock,
     meter::Meter,
     near::{Listing, Near},
@@ -25,6 +26,11 @@ use crate::backup::{
     restoring::{self, Restored},
     scan::{self, Scanned},
     state::State,
+};
+
+const CREW: Crew = Crew {
+    threads: 3,
+    queued: 16,
 };
 
 /// Packs that a test can lose and damage.
@@ -87,6 +93,8 @@ impl Rig {
         let sealer = Sealer::new(keys, &self.index, &entropy, &out);
         let reader = Reader::new(&self.ring, &self.index, &self.packs);
         let wanted = scan::Wanted {
+            disk: Arc::new(real::Disk),
+            crew: CREW,
             paths: paths.iter().map(|path| fs::canonicalize(path).unwrap()).collect(),
             exclude: scan::parse_globs(&self.exclude).unwrap(),
             home: PathBuf::from("/no/home"),
@@ -136,11 +144,12 @@ impl Rig {
     pub(super) fn restore(&self, path: &Path, to: Option<&Path>, overwrite: bool) -> Result<Restored, Lost> {
         let reader = Reader::new(&self.ring, &self.index, &self.packs);
         let wanted = restoring::Wanted {
+            crew: CREW,
             root: self.last.clone().unwrap(),
             path: restoring::parse_path(path).unwrap(),
             overwrite,
         };
-        let to = to.map(|to| Folder::open(to).unwrap());
+        let to = to.map(|to| real::Disk.raw(to).unwrap());
         restoring::restore(&wanted, to, &reader, &Meter::default())
     }
 }
@@ -160,14 +169,14 @@ pub(super) struct Known {
 /// Everything in a folder, itself included, by path.
 pub(super) fn read(root: &Path) -> BTreeMap<PathBuf, Known> {
     let mut all = BTreeMap::new();
-    let folder = Folder::open(root).unwrap();
+    let folder = real::Disk.raw(root).unwrap();
     let known = known(&folder.stat_self().unwrap(), Vec::new(), folder.xattrs().unwrap());
     all.insert(PathBuf::new(), known);
-    add(&folder, Path::new(""), &mut all);
+    add(&*folder, Path::new(""), &mut all);
     all
 }
 
-fn add(folder: &Folder, path: &Path, all: &mut BTreeMap<PathBuf, Known>) {
+fn add(folder: &dyn Folder, path: &Path, all: &mut BTreeMap<PathBuf, Known>) {
     for name in folder.names().unwrap() {
         let stat = folder.stat(&name).unwrap();
         let path = path.join(std::ffi::OsStr::from_bytes(&name));
@@ -180,7 +189,7 @@ fn add(folder: &Folder, path: &Path, all: &mut BTreeMap<PathBuf, Known>) {
             }
             Kind::Dir => {
                 let inner = folder.folder(&name).unwrap();
-                add(&inner, &path, all);
+                add(&*inner, &path, all);
                 (Vec::new(), inner.xattrs().unwrap())
             }
             _ => (folder.target(&name).unwrap(), Vec::new()),

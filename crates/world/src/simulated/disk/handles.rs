@@ -20,14 +20,14 @@ use super::{
 use crate::disk::{Entry, Kind, Open, Replace, Stat};
 
 /// An inode in use.
-struct Handle {
-    state: Arc<Mutex<State>>,
-    ino: Ino,
+pub(super) struct Handle {
+    pub(super) state: Arc<Mutex<State>>,
+    pub(super) ino: Ino,
     life: u64,
 }
 
 impl Handle {
-    fn new(shared: &Arc<Mutex<State>>, state: &mut State, ino: Ino) -> Self {
+    pub(super) fn new(shared: &Arc<Mutex<State>>, state: &mut State, ino: Ino) -> Self {
         state.tree.retain(ino);
         Self {
             state: Arc::clone(shared),
@@ -37,7 +37,7 @@ impl Handle {
     }
 
     /// The disk, if the operation is not to fail.
-    fn begin(&self, what: &str, about: fmt::Arguments<'_>) -> io::Result<MutexGuard<'_, State>> {
+    pub(super) fn begin(&self, what: &str, about: fmt::Arguments<'_>) -> io::Result<MutexGuard<'_, State>> {
         let mut state = lock(&self.state);
         state.alive(self.life)?;
         state.begin(what, about)?;
@@ -222,7 +222,7 @@ impl crate::Dir for Dir {
         let mut state = self.begin("set_executable", Some(path))?;
         let ino = self.file(&mut state, path, Open::Read)?;
         if let Some(inode) = state.tree.get_mut(ino) {
-            inode.executable = executable;
+            inode.set_executable(executable);
         }
         state.touch_ctime(ino);
         Ok(())
@@ -275,9 +275,9 @@ impl Drop for Lock {
 }
 
 /// An open file.
-struct File {
-    handle: Handle,
-    writable: bool,
+pub(super) struct File {
+    pub(super) handle: Handle,
+    pub(super) writable: bool,
 }
 
 impl File {

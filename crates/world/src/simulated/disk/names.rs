@@ -35,7 +35,8 @@ pub(super) struct Names {
 
 pub(super) struct Inode {
     pub(super) body: Body,
-    pub(super) executable: bool,
+    /// The lowest 12 bits of `st_mode`.
+    pub(super) mode: u16,
     pub(super) mtime_ns: i128,
     pub(super) ctime_ns: i128,
     /// Names that programs see of it.
@@ -48,14 +49,30 @@ pub(super) struct Inode {
 
 impl Inode {
     fn new(body: Body) -> Self {
+        let mode = if matches!(body, Body::Dir(_)) {
+            0o755
+        } else {
+            0o644
+        };
         Self {
             body,
-            executable: false,
+            mode,
             mtime_ns: 0,
             ctime_ns: 0,
             names: 0,
             handles: 0,
             durable_names: 0,
+        }
+    }
+
+    pub(super) fn is_executable(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
+
+    pub(super) fn set_executable(&mut self, executable: bool) {
+        match executable {
+            true => self.mode |= 0o111,
+            false => self.mode &= !0o111,
         }
     }
 

@@ -25,6 +25,9 @@ use crate::{
 /// As many links as Linux follows in one path.
 const MOST_SYMLINKS: u32 = 40;
 
+/// A tebibyte.
+pub(super) const USUAL_BLOCKS: u64 = (1 << 40) / BLOCK;
+
 pub(super) struct State {
     pub(super) tree: Tree,
     pub(super) capacity_blocks: u64,
@@ -44,7 +47,7 @@ impl State {
     pub(super) fn new(place: &str, trace: Trace) -> Self {
         Self {
             tree: Tree::new(),
-            capacity_blocks: (1 << 40) / BLOCK,
+            capacity_blocks: USUAL_BLOCKS,
             clock: None,
             operations: 0,
             faults: Vec::new(),
@@ -101,6 +104,10 @@ impl State {
         self.locks.clear();
         self.life += 1;
         self.count_blocks();
+    }
+
+    pub(super) fn used_blocks(&self) -> u64 {
+        self.used_blocks
     }
 
     pub(super) fn free_blocks(&self) -> u64 {
@@ -303,7 +310,7 @@ impl State {
             mtime_ns: inode.mtime_ns,
             ctime_ns: inode.ctime_ns,
             inode: ino,
-            executable: inode.executable,
+            executable: inode.is_executable(),
         })
     }
 

@@ -19,29 +19,24 @@ use rustix::{
 };
 
 use super::{Attributes, Stat, Xattr, folder::timestamps, is_unsupported};
+use crate::raw;
 
 /// An open file.
 #[derive(Debug)]
-pub struct File(std::fs::File);
+pub(super) struct File(std::fs::File);
 
 impl File {
     pub(super) fn new(fd: OwnedFd) -> Self {
         Self(fd.into())
     }
+}
 
-    /// What is known of it.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn stat(&self) -> io::Result<Stat> {
-        Ok(Stat::new(&rustix::fs::fstat(&self.0)?))
+impl raw::File for File {
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(super::stat(&rustix::fs::fstat(&self.0)?))
     }
 
-    /// Reads up to `out.len()` bytes from `offset`; fewer only at the end.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < out.len() {
             match self.0.read_at(&mut out[done..], offset + done as u64) {
@@ -54,26 +49,15 @@ impl File {
         Ok(done)
     }
 
-    /// Writes all of `bytes` at `offset`.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }
 
-    /// Cuts or extends (with a hole) to `size` bytes.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn set_len(&self, size: u64) -> io::Result<()> {
+    fn set_len(&self, size: u64) -> io::Result<()> {
         self.0.set_len(size)
     }
 
-    /// The parts of its first `size` bytes that are not holes, ascending. All of it, where the file
-    /// system does not tell.
-    #[must_use]
-    pub fn data(&self, size: u64) -> Vec<Range<u64>> {
+    fn data(&self, size: u64) -> Vec<Range<u64>> {
         let mut parts = Vec::new();
         let mut at = 0;
         while at < size {
@@ -93,19 +77,11 @@ impl File {
         parts
     }
 
-    /// Its extended attributes, ascending by name; none where the file system has none.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn xattrs(&self) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self) -> io::Result<Vec<Xattr>> {
         xattrs(self.0.as_fd())
     }
 
-    /// Sets its attributes.
-    ///
-    /// # Errors
-    /// What the file system says; not when the user may not give files away.
-    pub fn set(&self, attributes: &Attributes, xattrs: &[Xattr]) -> io::Result<()> {
+    fn set(&self, attributes: &Attributes, xattrs: &[Xattr]) -> io::Result<()> {
         set(self.0.as_fd(), attributes, xattrs)
     }
 }

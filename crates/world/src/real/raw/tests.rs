@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;
+use crate::raw::Folder as _;
 
 fn folder() -> (tempfile::TempDir, Folder) {
     let tmp = tempfile::tempdir().unwrap();
