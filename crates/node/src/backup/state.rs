@@ -60,6 +60,8 @@ impl State {
         home.make_dirs(&name("backup/packs"))?;
         home.make_dirs(&name("backup/pending"))?;
         home.sync_tree(Some(&name("backup")))?;
+        // The words are in there, and nowhere else.
+        home.sync(None)?;
         Ok(Self(home.dir(&name("backup"))?))
     }
 
@@ -232,11 +234,11 @@ pub(super) fn applicant(key: &SigningKey) -> Applicant {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{os::unix::fs::PermissionsExt, path::Path};
 
     use skep_vault::head::{Frame, Previous};
     use skep_wire::{BlobId, backup::PackList};
-    use skep_world::{Disk as _, real};
+    use skep_world::{Disk as _, real, simulated};
 
     use super::*;
 
@@ -285,6 +287,18 @@ mod tests {
         assert_eq!(resumed.owner, first.owner);
         // Another key is no device of this owner.
         assert!(state.load(&SigningKey::from_seed([4; 32])).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_outlives_the_power() {
+        let disk = simulated::Disk::new();
+        let home = disk.make_dir(Path::new("/home")).unwrap();
+        let state = State::open(&*home).unwrap();
+        let owned = state.load_or_found(&key(), &real::Entropy).unwrap();
+        disk.crash(simulated::Crash::Power);
+        let state = State::open(&*disk.dir(Path::new("/home")).unwrap()).unwrap();
+        assert_eq!(state.load(&key()).unwrap().unwrap().owner, owned.owner);
+        assert!(state.phrase().unwrap().is_some());
     }
 
     #[test]

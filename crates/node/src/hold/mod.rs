@@ -149,6 +149,8 @@ impl Hold {
         home.dir.make_dirs(&name("shards"))?;
         home.dir.sync(None)?;
         let dir = home.dir.dir(&name("shards"))?;
+        // A crash may have come between the making of an owner's folder and its being synced.
+        dir.sync(None)?;
         let quota = config.owner_quota_bytes.unwrap_or(capacity_bytes / 4);
         let limits = Limits {
             capacity_bytes,
