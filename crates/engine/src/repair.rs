@@ -33,7 +33,8 @@ pub struct Settings {
     pub urgent_after: Duration,
     /// After a start, peers have so long to come back before anything is missed.
     pub settle: Duration,
-    /// A rebuild that takes longer is given to somebody else, and one that cannot be placed is tried again then.
+    /// A rebuild that takes longer is given to somebody else, and one that cannot be placed is tried again then, or
+    /// when somebody comes.
     pub patience: Duration,
     /// Rebuilds at a time.
     pub rebuilds: usize,
@@ -178,6 +179,8 @@ impl Repair {
     pub fn online(&mut self, now: Duration, peer: PeerId) {
         self.advance(now);
         self.attendance.come(peer);
+        // It may take what nobody could.
+        self.waiting.retain(|_, wait| wait.target.is_some());
         self.refresh_all_of(&peer);
     }
 
@@ -185,6 +188,7 @@ impl Repair {
     pub fn offline(&mut self, now: Duration, peer: PeerId) {
         self.advance(now);
         self.attendance.go(peer);
+        self.stop_waiting_for(&peer);
         self.refresh_all_of(&peer);
     }
 
@@ -192,6 +196,7 @@ impl Repair {
     pub fn failed(&mut self, now: Duration, peer: PeerId) {
         self.advance(now);
         self.attendance.fail(peer);
+        self.stop_waiting_for(&peer);
         self.refresh_all_of(&peer);
     }
 
@@ -279,6 +284,11 @@ impl Repair {
         let changed = self.attendance.advance(now, self.settings.urgent_after);
         changed.iter().for_each(|peer| self.refresh_all_of(peer));
         self.waiting.retain(|_, wait| wait.until > now);
+    }
+
+    /// What it was to rebuild, another may.
+    fn stop_waiting_for(&mut self, peer: &PeerId) {
+        self.waiting.retain(|_, wait| wait.target != Some(*peer));
     }
 
     fn refresh_all_of(&mut self, peer: &PeerId) {

@@ -215,6 +215,21 @@ fn a_rebuild_that_hangs_is_given_to_another() {
 }
 
 #[test]
+fn a_rebuild_whose_target_went_away_is_given_to_another_at_once() {
+    let mut repair = repair(settings(), "3x");
+    repair.failed(HOUR, peer(0));
+    let need = repair.next(HOUR).unwrap();
+    repair.begin(HOUR, &need, peer(7));
+    assert_eq!(repair.next(HOUR), None);
+    repair.offline(HOUR, peer(7));
+    assert!(repair.next(HOUR).is_some());
+    repair.postpone(HOUR, PACK);
+    assert_eq!(repair.next(HOUR), None, "nobody can take it");
+    repair.online(HOUR, peer(7));
+    assert!(repair.next(HOUR).is_some(), "now somebody can");
+}
+
+#[test]
 fn below_what_it_takes_there_is_nothing_to_rebuild_from() {
     let mut repair = repair(settings(), "4+2");
     (0..3).for_each(|n| repair.failed(HOUR, peer(n)));
