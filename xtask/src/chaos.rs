@@ -7,8 +7,8 @@
 
 mod fault;
 mod play;
-mod program;
-mod promises;
+pub(crate) mod program;
+pub(crate) mod promises;
 mod scenario;
 mod tally;
 mod town;
@@ -141,7 +141,7 @@ pub(crate) fn run_points(points: u32) -> Outcome {
         fault: None,
         towns: 2,
         keep: false,
-        binary: Some(debug_binary()),
+        binary: Some(workspace::debug_binary()),
     })
 }
 
@@ -149,12 +149,7 @@ fn binary(args: &Args) -> Outcome<PathBuf> {
     if let Some(binary) = &args.binary {
         return Ok(fs::canonicalize(binary)?);
     }
-    workspace::run(&mut workspace::cargo(&["build", "--quiet", "--package=skep"]))?;
-    Ok(debug_binary())
-}
-
-fn debug_binary() -> PathBuf {
-    workspace::target_dir().join("debug/skep")
+    workspace::debug_skep()
 }
 
 fn chosen(args: &Args) -> Outcome<Vec<&'static Scenario>> {

@@ -20,6 +20,17 @@ pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// Builds `skep` as the tests have it. Returns where it is.
+pub(crate) fn debug_skep() -> Outcome<PathBuf> {
+    run(&mut cargo(&["build", "--quiet", "--package=skep"]))?;
+    Ok(debug_binary())
+}
+
+/// Where `skep` is once it is built.
+pub(crate) fn debug_binary() -> PathBuf {
+    target_dir().join("debug/skep")
+}
+
 /// `program` with `args`, to be run in the root of the checkout.
 pub(crate) fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);

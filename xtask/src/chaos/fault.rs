@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use rand::{Rng, seq::IndexedRandom};
 
-/// System calls that change files or send bytes, or lead there.
-const DEADLY: [&str; 20] = [
-    "write",
-    "writev",
+/// System calls that change files, or lead there. They may be made to fail, and be killed at.
+const OF_FILES: [&str; 15] = [
     "pwrite64",
     "pwritev2",
     "fsync",
@@ -23,27 +21,11 @@ const DEADLY: [&str; 20] = [
     "mkdirat",
     "ftruncate",
     "fallocate",
-    "sendto",
-    "sendmsg",
-    "symlinkat",
 ];
 
-/// Of these the ones that only files see: `write` also wakes threads, and a thread that cannot be woken says
-/// nothing about disks.
-const FALLIBLE: [&str; 12] = [
-    "pwrite64",
-    "pwritev2",
-    "fsync",
-    "fdatasync",
-    "syncfs",
-    "rename",
-    "renameat",
-    "renameat2",
-    "openat",
-    "mkdirat",
-    "ftruncate",
-    "fallocate",
-];
+/// Others that are only killed at: `write` also wakes threads, and a thread that cannot be woken says nothing
+/// about disks.
+const OF_OTHERS: [&str; 5] = ["write", "writev", "sendto", "sendmsg", "symlinkat"];
 
 /// How often each kind of call was made by the thread that made it most: `strace` counts by thread.
 pub(super) type Counts = BTreeMap<String, u32>;
@@ -83,21 +65,20 @@ impl Blow {
         }
     }
 
-    fn calls(self) -> &'static [&'static str] {
-        match self {
-            Self::Kill => &DEADLY,
-            Self::Full | Self::Broken => &FALLIBLE,
-        }
+    fn calls(self) -> impl Iterator<Item = &'static str> {
+        let others: &[&str] = match self {
+            Self::Kill => &OF_OTHERS,
+            Self::Full | Self::Broken => &[],
+        };
+        OF_FILES.iter().chain(others).copied()
     }
 }
 
 impl Fault {
     /// One that lies within what was counted; three in five kill.
     pub(super) fn draw(counts: &Counts, chance: &mut impl Rng) -> Option<Self> {
-        let seen = |blow: Blow| -> Vec<&str> {
-            let calls = blow.calls().iter().copied();
-            calls.filter(|call| counts.contains_key(*call)).collect()
-        };
+        let seen =
+            |blow: Blow| -> Vec<&str> { blow.calls().filter(|call| counts.contains_key(*call)).collect() };
         let blow = match chance.random_range(0..5) {
             0 if !seen(Blow::Full).is_empty() => Blow::Full,
             1 if !seen(Blow::Broken).is_empty() => Blow::Broken,
@@ -131,7 +112,8 @@ impl Fault {
 
 /// What `strace` is told when it only counts. The question mark: not every machine has every call.
 pub(super) fn counting() -> Vec<String> {
-    let calls = DEADLY.map(|call| format!("?{call}")).join(",");
+    let calls: Vec<_> = Blow::Kill.calls().map(|call| format!("?{call}")).collect();
+    let calls = calls.join(",");
     vec!["-e".into(), format!("trace={calls}")]
 }
 
@@ -145,7 +127,7 @@ pub(super) fn count(trace: &str) -> Counts {
         let Some((call, _)) = rest.trim_start().split_once('(') else {
             continue;
         };
-        if DEADLY.contains(&call) {
+        if Blow::Kill.calls().any(|known| known == call) {
             *by_thread.entry((thread, call)).or_default() += 1;
         }
     }
@@ -176,7 +158,7 @@ impl FromStr for Fault {
         };
         let (blow, ..) = *Blow::ALL.iter().find(|row| row.1 == name).ok_or_else(wrong)?;
         let when = when.parse().ok().filter(|when| *when > 0).ok_or_else(wrong)?;
-        if !blow.calls().contains(&call) {
+        if !blow.calls().any(|known| known == call) {
             return Err(wrong());
         }
         let call = call.to_owned();

@@ -14,12 +14,12 @@ use serde_json::Value;
 use crate::{Outcome, interrupt};
 
 /// How long anything may take. On a busy machine, and watched by strace, things take long.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often somebody looks who waits.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A process that is running, or has ended and was not waited for.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     log: PathBuf,
     /// The child is an `strace`, and the program is its child.
@@ -28,7 +28,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts it; what it prints goes to `log`.
-    pub(super) fn start(command: &mut Command, log: PathBuf) -> Outcome<Self> {
+    pub(crate) fn start(command: &mut Command, log: PathBuf) -> Outcome<Self> {
         let file = File::create(&log)?;
         command
             .stdin(Stdio::null())
@@ -45,29 +45,29 @@ impl Program {
     }
 
     /// Starts a program by an `strace` that runs it.
-    pub(super) fn start_traced(command: &mut Command, log: PathBuf) -> Outcome<Self> {
+    pub(crate) fn start_traced(command: &mut Command, log: PathBuf) -> Outcome<Self> {
         let mut program = Self::start(command, log)?;
         program.is_traced = true;
         Ok(program)
     }
 
     /// The process id of the child.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has printed.
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         fs::read(&self.log).map_or(String::new(), |said| String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Whether it has ended.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Waits for its end, but not longer than `limit`. Returns whether it has ended.
-    pub(super) fn ends_within(&mut self, limit: Duration) -> bool {
+    pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while !self.has_ended() {
             if Instant::now() > deadline {
@@ -79,7 +79,7 @@ impl Program {
     }
 
     /// Waits for an event of that kind; an error if the process ends without it.
-    pub(super) fn wait_event(&mut self, kind: &str) -> Outcome<Value> {
+    pub(crate) fn wait_event(&mut self, kind: &str) -> Outcome<Value> {
         within(kind, || {
             let ended = self.has_ended();
             match last_event(&self.said(), kind) {
@@ -90,7 +90,7 @@ impl Program {
     }
 
     /// Waits until it has ended well, and returns the last thing it said.
-    pub(super) fn finish(&mut self) -> Outcome<Value> {
+    pub(crate) fn finish(&mut self) -> Outcome<Value> {
         let status = within("its end", || Ok(self.child.try_wait()?))?;
         let said = self.said();
         match said
@@ -105,7 +105,7 @@ impl Program {
     }
 
     /// All that it said, one JSON value each.
-    pub(super) fn rows(&self) -> Vec<Value> {
+    pub(crate) fn rows(&self) -> Vec<Value> {
         let said = self.said();
         let rows = said.lines().filter_map(|line| serde_json::from_str(line).ok());
         rows.collect()
@@ -113,7 +113,7 @@ impl Program {
 
     /// SIGKILL, and waits until it is gone. An `strace` that is killed would leave its program alone, so it is the
     /// program that is killed, and `strace` ends by itself.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         match self.is_traced.then(|| child_of(self.id())).flatten() {
             Some(program) => signal(program, Signal::KILL),
             // An error: it has ended already.
@@ -146,7 +146,7 @@ fn last_event(said: &str, kind: &str) -> Option<Value> {
 }
 
 /// Sends a signal; an error would mean that the process has ended already.
-pub(super) fn signal(id: u32, signal: Signal) {
+pub(crate) fn signal(id: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
@@ -160,7 +160,7 @@ fn child_of(id: u32) -> Option<u32> {
 }
 
 /// Looks until there is something to see.
-pub(super) fn within<T>(what: &str, mut look: impl FnMut() -> Outcome<Option<T>>) -> Outcome<T> {
+pub(crate) fn within<T>(what: &str, mut look: impl FnMut() -> Outcome<Option<T>>) -> Outcome<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         interrupt::check()?;
@@ -175,7 +175,7 @@ pub(super) fn within<T>(what: &str, mut look: impl FnMut() -> Outcome<Option<T>>
 }
 
 /// The command `program --home HOME --json WORDS...`, with nothing of the user's environment in it.
-pub(super) fn skep(mut start: Command, home: &Path, words: &[String]) -> Command {
+pub(crate) fn skep(mut start: Command, home: &Path, words: &[String]) -> Command {
     start
         .arg("--home")
         .arg(home)

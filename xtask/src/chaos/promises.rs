@@ -16,7 +16,7 @@ use crate::Outcome;
 
 /// The bytes of all files in a folder. Hidden ones are not finished, and nobody's business.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Tree(BTreeMap<PathBuf, Vec<u8>>);
+pub(crate) struct Tree(BTreeMap<PathBuf, Vec<u8>>);
 
 /// All that somebody was told is done.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub(super) struct Promises {
 
 impl Tree {
     /// Reads a folder, or a single file; nothing where there is nothing.
-    pub(super) fn read(root: &Path) -> Outcome<Self> {
+    pub(crate) fn read(root: &Path) -> Outcome<Self> {
         let mut files = BTreeMap::new();
         if root.is_file() {
             files.insert(PathBuf::new(), fs::read(root)?);
@@ -44,7 +44,7 @@ impl Tree {
     }
 
     /// An error that names the first file of `copy` which is not as it is here; files may be missing there.
-    pub(super) fn expect_no_other(&self, copy: &Self) -> Outcome {
+    pub(crate) fn expect_no_other(&self, copy: &Self) -> Outcome {
         match copy
             .0
             .iter()
@@ -56,7 +56,7 @@ impl Tree {
     }
 
     /// An error that names the first difference.
-    pub(super) fn expect_same(&self, copy: &Self) -> Outcome {
+    pub(crate) fn expect_same(&self, copy: &Self) -> Outcome {
         self.expect_no_other(copy)?;
         match self.0.keys().find(|path| !copy.0.contains_key(*path)) {
             Some(path) => Err(format!("{} is missing", path.display()).into()),
@@ -171,7 +171,7 @@ pub(super) fn work(town: &Town) -> PathBuf {
 }
 
 /// Where a folder lies beneath the target of a restore: there with its full path.
-pub(super) fn beneath(target: &Path, folder: &Path) -> PathBuf {
+pub(crate) fn beneath(target: &Path, folder: &Path) -> PathBuf {
     target.join(folder.strip_prefix("/").unwrap_or(folder))
 }
 

@@ -1,5 +1,7 @@
 //! What people do while something breaks: one row per deed and per process that is struck.
 
+mod care;
+
 use std::{fs, path::PathBuf};
 
 use rand::{RngCore, SeedableRng, rngs::SmallRng};
@@ -216,6 +218,18 @@ pub(super) const ALL: &[Scenario] = table! {
     "reopen" by OWNER => REOPEN,
     "reopen" by HOLDERS[0] => REOPEN,
     "reopen" by COORDINATOR => REOPEN,
+    "forget" by OWNER => care::FORGET,
+    "forget" by COORDINATOR => care::FORGET,
+    "prune" by OWNER => care::PRUNE,
+    "prune" by HOLDERS[0] => care::PRUNE,
+    "prune" by COORDINATOR => care::PRUNE,
+    "prune-reopen" by OWNER => care::PRUNE_REOPEN,
+    "prune-reopen" by COORDINATOR => care::PRUNE_REOPEN,
+    "check" by OWNER => care::CHECK,
+    "check" by HOLDERS[0] => care::CHECK,
+    "rebuild" by HOLDERS[1] => care::REBUILD,
+    "rebuild" by HOLDERS[2] => care::REBUILD,
+    "rebuild" by COORDINATOR => care::REBUILD,
 };
 
 impl Scenario {

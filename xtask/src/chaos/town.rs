@@ -232,11 +232,18 @@ impl Town {
     }
 }
 
-/// Heartbeats are short, so that the silent are noticed soon.
+/// Heartbeats are short, so that the silent are noticed soon, and what they keep is rebuilt soon.
 fn coordinator(listen: &str) -> Vec<String> {
-    ["coordinator", "--listen", listen, "--heartbeat", "1s"]
-        .map(str::to_owned)
-        .into()
+    let words = [
+        "coordinator",
+        "--listen",
+        listen,
+        "--heartbeat",
+        "1s",
+        "--repair-after",
+        "5s",
+    ];
+    words.map(str::to_owned).into()
 }
 
 fn peer(role: &str) -> Vec<String> {
