@@ -7,6 +7,7 @@
 pub mod durability;
 mod inspector;
 mod item;
+mod owner;
 mod play;
 pub mod scenario;
 mod town;

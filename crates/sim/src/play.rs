@@ -1,10 +1,18 @@
 //! Plays a scenario, compares what the programs say with what is true, and ends in a calm in which
 //! everything must work.
 
+mod backups;
 mod calm;
+mod faults;
 mod news;
 
-use std::{collections::BTreeSet, fmt::Display, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    time::Duration,
+};
+
+pub(crate) use self::backups::Done;
 
 use skep_world::simulated::{Crash, Trace, Universe};
 use tokio::time::{Instant, sleep_until};
@@ -12,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     inspector::Findings,
     item::{Copy, Item},
+    owner::Owner,
     scenario::{Act, PeerNumber, Place, Scenario},
     town::{Program, Town, address, downloaded, own},
     truth::{Pair, Truth},
@@ -73,6 +82,7 @@ struct Player {
     town: Town,
     truth: Truth,
     items: Vec<Item>,
+    owners: BTreeMap<PeerNumber, Owner>,
     began: Instant,
     inspected: Instant,
     /// Downloads under way.
@@ -81,6 +91,13 @@ struct Player {
     announcing: BTreeSet<Pair>,
     /// Peers that could not be dialled at some time.
     hidden: BTreeSet<PeerNumber>,
+    /// Whose disks were full at some time: they may say so until they are started again.
+    troubled: BTreeSet<Place>,
+    /// Whose clocks are or were wrong.
+    confused: BTreeSet<Place>,
+    /// Who has lost something that it keeps for others, or left: at most one, as there may be one copy more than it
+    /// takes.
+    loser: Option<PeerNumber>,
     /// What the inspector told last.
     last_findings: Option<Findings>,
     story: Vec<String>,
@@ -95,14 +112,18 @@ impl Player {
             .map(|(shape, n)| Item::new(scenario.seed.wrapping_mul(100) + n, shape))
             .collect();
         Self {
-            town: Town::new(universe, scenario.peers),
+            town: Town::new(universe, scenario.peers, scenario.owners > 0),
             truth: Truth::default(),
             items,
+            owners: BTreeMap::new(),
             began: Instant::now(),
             inspected: Instant::now(),
             downloading: 0,
             announcing: BTreeSet::new(),
             hidden: BTreeSet::new(),
+            troubled: BTreeSet::new(),
+            confused: BTreeSet::new(),
+            loser: None,
             last_findings: None,
             story: Vec::new(),
         }
@@ -164,9 +185,9 @@ impl Player {
     async fn act(&mut self, act: Act) -> Result<(), String> {
         let net = self.town.universe.net().clone();
         match act {
-            Act::Start(Place::Coordinator) => self.town.start_coordinator().await?,
+            Act::Start(Place::Coordinator) => self.start_coordinator().await?,
             Act::Start(Place::Peer(peer)) => self.start(peer),
-            Act::Stop(Place::Coordinator) => self.town.stop_coordinator().await?,
+            Act::Stop(Place::Coordinator) => self.stop_coordinator().await?,
             Act::Stop(Place::Peer(peer)) => self.town.stop_peer(peer),
             Act::Crash(Place::Coordinator, how) => drop(self.town.coordinator.crash(how)),
             Act::Crash(Place::Peer(peer), how) => self.crash(peer, how)?,
@@ -174,7 +195,11 @@ impl Player {
             Act::Share(peer, item) => self.share((peer, item))?,
             Act::Unshare(peer, item) => self.unshare((peer, item)),
             Act::Get(peer, item) => self.get((peer, item)),
+            Act::Do(peer, deed) => self.do_deed(peer, deed)?,
             Act::Decay(peer, item) => self.decay((peer, item)),
+            Act::Rot(peer, bit) => self.rot(peer, bit),
+            Act::Fill(place) => self.fill(place),
+            Act::Jump(place, seconds) => self.jump(place, seconds),
             Act::Cut(from, to) => net.cut(address(from), address(to)),
             Act::Reroute(from, to, route) => net.set_route(address(from), address(to), route),
             Act::Reset(one, other) => net.reset(address(one), address(other)),
@@ -183,7 +208,7 @@ impl Player {
                 self.hidden.insert(peer);
                 net.hide(address(Place::Peer(peer)), true);
             }
-            Act::Calm => net.calm(),
+            Act::Calm => self.calm(),
         }
         Ok(())
     }
@@ -201,7 +226,7 @@ impl Player {
     }
 
     fn leave(&mut self, peer: PeerNumber) {
-        if self.town.peers[peer].running().is_some() {
+        if self.town.peers[peer].running().is_some() && self.may_lose(peer) {
             self.truth.left.insert(peer);
             self.truth.published.retain(|(publisher, _)| *publisher != peer);
             self.town.leave(peer);
@@ -264,6 +289,10 @@ impl Player {
 
     /// Under the name of a download is the right content or nothing, and what was acknowledged is there.
     fn judge_downloads(&self, peer: PeerNumber) -> Result<(), String> {
+        if let Some(owner) = self.owners.get(&peer) {
+            let judged = owner.judge_restores(self.town.peers[peer].machine.disk());
+            judged.map_err(|e| format!("peer {peer}: {e}"))?;
+        }
         for item in 0..self.items.len() {
             match self.judge_copy((peer, item)) {
                 Copy::Wrong(how) => return Err(format!("peer {peer} has unverified bytes: {how}")),

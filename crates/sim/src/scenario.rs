@@ -15,6 +15,8 @@ pub type ItemNumber = usize;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const HOUR_S: i64 = 3600;
+const YEARS_S: i64 = 3 * 365 * 24 * HOUR_S;
 
 /// Everything that a run starts from.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct Scenario {
     pub peers: usize,
     /// How far they are from each other, unless the weather changes.
     pub route: Route,
+    /// How many of them, from the first on, back up; where none does, none keeps anything for others.
+    pub owners: usize,
     /// What there is to share.
     pub items: Vec<Shape>,
     /// What happens, and how long after the event before.
@@ -41,7 +45,7 @@ pub enum Shape {
 }
 
 /// A machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// The coordinator's.
     Coordinator,
@@ -66,8 +70,16 @@ pub enum Act {
     Unshare(PeerNumber, ItemNumber),
     /// The peer downloads.
     Get(PeerNumber, ItemNumber),
+    /// The peer does something with its backups.
+    Do(PeerNumber, Deed),
     /// A bit of the peer's own copy turns.
     Decay(PeerNumber, ItemNumber),
+    /// A bit turns in something that the peer keeps for others.
+    Rot(PeerNumber, u64),
+    /// The disk there is full.
+    Fill(Place),
+    /// The clock there is wrong by so many seconds.
+    Jump(Place, i64),
     /// Nothing gets from one to the other any more.
     Cut(Place, Place),
     /// The way from one to the other is another.
@@ -78,8 +90,23 @@ pub enum Act {
     Unplug(Place),
     /// Nobody can dial the peer any more.
     Hide(PeerNumber),
-    /// All of the network is as it was in the beginning.
+    /// The network, the clocks and the room on the disks are as they were in the beginning.
     Calm,
+}
+
+/// What an owner of backups does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// It changes some of its files, as the number says, and makes a snapshot.
+    BackUp(u64),
+    /// It restores its newest snapshot.
+    Restore,
+    /// It lets old snapshots go.
+    Forget,
+    /// It condemns what is not needed.
+    Prune,
+    /// It looks whether all is there, or also reads it, and mends what is not.
+    Check(bool),
 }
 
 impl Scenario {
@@ -95,15 +122,18 @@ impl Scenario {
         let count = rng.random_range(1..=4);
         let items: Vec<_> = (0..count).map(|_| shape(&mut rng)).collect();
         let route = route(&mut rng);
+        let owners = *[0, 1, 1, 2].choose(&mut rng).unwrap_or(&0);
         let mut author = Author {
             rng,
             peers,
+            owners,
             items: items.len(),
         };
         let steps = author.steps();
         Self {
             seed,
             peers,
+            owners,
             route,
             items,
             steps,
@@ -145,6 +175,7 @@ fn route(rng: &mut StdRng) -> Route {
 struct Author {
     rng: StdRng,
     peers: usize,
+    owners: usize,
     items: usize,
 }
 
@@ -161,6 +192,9 @@ impl Author {
                 steps.push((self.pause(1_000), Act::Share(self.peer(), item)));
             }
         }
+        for owner in 0..self.owners {
+            steps.push((self.pause(1_000), Act::Do(owner, self.back_up())));
+        }
         for _ in 0..self.rng.random_range(10..50) {
             let longest_ms = *[100, 2_000, 15_000].choose(&mut self.rng).unwrap_or(&100);
             steps.push((self.pause(longest_ms), self.anything()));
@@ -170,8 +204,13 @@ impl Author {
 
     fn anything(&mut self) -> Act {
         let (peer, item) = (self.peer(), self.item());
+        if self.owners > 0 && self.rng.random_bool(0.3) {
+            return self.anything_of_backups();
+        }
         match self.rng.random_range(0..100) {
-            0..32 => Act::Get(peer, item),
+            0..26 => Act::Get(peer, item),
+            26..28 => Act::Fill(self.place()),
+            28..32 => Act::Jump(self.place(), self.jump()),
             32..37 => Act::Share(peer, item),
             37..39 => Act::Unshare(peer, item),
             39..41 => Act::Leave(peer),
@@ -186,6 +225,30 @@ impl Author {
             90..92 => Act::Decay(peer, item),
             _ => Act::Calm,
         }
+    }
+
+    fn anything_of_backups(&mut self) -> Act {
+        let owner = self.rng.random_range(0..self.owners);
+        let deed = match self.rng.random_range(0..100) {
+            0..45 => self.back_up(),
+            45..60 => Deed::Restore,
+            60..70 => Deed::Forget,
+            70..80 => Deed::Prune,
+            80..90 => Deed::Check(self.rng.random()),
+            _ => return Act::Rot(self.peer(), self.rng.random()),
+        };
+        Act::Do(owner, deed)
+    }
+
+    fn back_up(&mut self) -> Deed {
+        Deed::BackUp(self.rng.random())
+    }
+
+    /// An hour, or three years, there or back.
+    fn jump(&mut self) -> i64 {
+        *[-HOUR_S, HOUR_S, -YEARS_S, YEARS_S]
+            .choose(&mut self.rng)
+            .unwrap_or(&0)
     }
 
     fn pause(&mut self, longest_ms: u64) -> Duration {
@@ -254,6 +317,6 @@ mod tests {
                 .to_owned()
         };
         let names: std::collections::BTreeSet<_> = acts.iter().map(name).collect();
-        assert_eq!(names.len(), 14, "{names:?}");
+        assert_eq!(names.len(), 18, "{names:?}");
     }
 }

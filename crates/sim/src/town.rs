@@ -10,7 +10,7 @@ use std::{
 use skep_coordinator::{Coordinator, InviteOptions};
 use skep_node::{
     Config, LeaveError, Node, StartError,
-    api::types::{GetDone, GetRequest, LeaveRequest, ShareDone, ShareRequest},
+    api::types::{GetDone, GetRequest, LeaveDone, LeaveRequest, ShareDone, ShareRequest},
     fetch::GetError,
     publish::ShareError,
     scanning::Scanning,
@@ -24,12 +24,21 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     inspector::{Findings, Inspector},
+    play::Done,
     scenario::{ItemNumber, PeerNumber, Place},
 };
 
 const COORDINATOR_PORT: u16 = 7700;
 /// No run takes longer.
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Who is away for so long has failed, and what it keeps is rebuilt.
+const REPAIR_AFTER: Duration = Duration::from_secs(120);
+const AUDIT_EVERY: Duration = Duration::from_secs(300);
+/// How long what was condemned stays.
+const GRACE: Duration = Duration::from_secs(60);
+/// In what time all that is kept is read once.
+const SCRUB_EVERY: Duration = Duration::from_secs(600);
+const CAPACITY_BYTES: u64 = 1 << 30;
 /// As many peers may join with the one ticket of a run.
 const USES: u32 = 1_000;
 
@@ -57,7 +66,9 @@ pub(crate) enum News {
     Shared(ItemNumber, Result<ShareDone, ShareError>),
     Unshared(ItemNumber, Result<(), ShareError>),
     Got(ItemNumber, Result<GetDone, Arc<GetError>>),
-    Left(Result<(), LeaveError>),
+    Left(Result<LeaveDone, LeaveError>),
+    /// Something with backups.
+    Done(Box<Done>),
     /// It stopped as it was asked to.
     Stopped,
     /// What was left of a crashed program is gone.
@@ -76,6 +87,8 @@ pub(crate) enum Event {
 pub(crate) struct Town {
     pub(crate) universe: Universe,
     pub(crate) coordinator: House<Coordinator>,
+    /// Whether peers keep backups for each other.
+    pub(crate) keeps: bool,
     pub(crate) peers: Vec<House<Node>>,
     /// None while it is away on a visit.
     pub(crate) inspector: Option<Inspector>,
@@ -110,7 +123,7 @@ impl<P> House<P> {
 
 impl Town {
     /// `peers` machines with empty disks, and no program.
-    pub(crate) fn new(universe: Universe, peers: usize) -> Self {
+    pub(crate) fn new(universe: Universe, peers: usize, keeps: bool) -> Self {
         let mut inspector = universe.machine(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 1)));
         let house = |place| House::new(universe.machine(address(place)));
         let peers: Vec<House<Node>> = (0..peers)
@@ -125,6 +138,7 @@ impl Town {
         }
         Self {
             coordinator: house(Place::Coordinator),
+            keeps,
             peers,
             inspector: Some(Inspector::new(inspector.boot())),
             ticket: None,
@@ -139,7 +153,11 @@ impl Town {
             return Ok(());
         }
         let at = SocketAddr::new(address(Place::Coordinator), COORDINATOR_PORT);
-        let config = skep_coordinator::Config::new(PathBuf::from("/coordinator"), at);
+        let config = skep_coordinator::Config {
+            failed_after: REPAIR_AFTER,
+            audit_every: AUDIT_EVERY,
+            ..skep_coordinator::Config::new(PathBuf::from("/coordinator"), at)
+        };
         let started = Coordinator::start(self.coordinator.machine.boot(), config).await;
         let coordinator = started.map_err(|e| format!("the coordinator does not start: {e}"))?;
         if self.ticket.is_none() {
@@ -176,10 +194,14 @@ impl Town {
         let config = Config {
             ticket: Some(ticket.clone()),
             name: PeerName::parse(&format!("peer-{peer}")).ok(),
-            capacity_bytes: Some(0),
+            capacity_bytes: Some(if self.keeps { CAPACITY_BYTES } else { 0 }),
+            min_free_bytes: 0,
+            grace: GRACE,
+            scrub_every: SCRUB_EVERY,
             // More than one thread has no order.
             workers: 1,
-            ..Config::new(PathBuf::from("/home"), listen)
+            in_order: true,
+            ..Config::new(PathBuf::from(PEER_HOME), listen)
         };
         let world = house.machine.boot();
         house.program = Program::Changing;
@@ -203,7 +225,7 @@ impl Town {
         let Some(node) = self.take(peer) else { return };
         self.begin(peer, async move {
             let tell = watch::Sender::default();
-            let left = node.leave(LeaveRequest::default(), &tell).await.map(drop);
+            let left = node.leave(LeaveRequest::default(), &tell).await;
             node.stop().await;
             News::Left(left)
         });
@@ -288,6 +310,14 @@ impl Town {
         !self.universe.net().is_cut(address(one), address(other))
     }
 
+    /// The machine of a place.
+    pub(crate) fn machine(&mut self, place: Place) -> &mut Machine {
+        match place {
+            Place::Coordinator => &mut self.coordinator.machine,
+            Place::Peer(peer) => &mut self.peers[peer].machine,
+        }
+    }
+
     fn take(&mut self, peer: PeerNumber) -> Option<Node> {
         match std::mem::replace(&mut self.peers[peer].program, Program::Changing) {
             Program::Up(node) => Some(node),
@@ -298,12 +328,15 @@ impl Town {
         }
     }
 
-    fn begin(&mut self, peer: PeerNumber, work: impl Future<Output = News> + Send + 'static) {
+    pub(crate) fn begin(&mut self, peer: PeerNumber, work: impl Future<Output = News> + Send + 'static) {
         let life = self.peers[peer].life;
         self.under_way
             .spawn(async move { Event::Peer(peer, life, work.await) });
     }
 }
+
+/// A peer's own data.
+pub(crate) const PEER_HOME: &str = "/home";
 
 /// Where downloads go on every peer.
 const DOWNLOADS: &str = "/downloads";

@@ -27,12 +27,13 @@ const LAST_DOWNLOADS: usize = 2;
 impl Player {
     pub(super) async fn calm_down(&mut self) -> Result<(), String> {
         self.tell("the calm begins");
+        self.calm();
         let net = self.town.universe.net().clone();
-        net.calm();
         // Whether a peer can be dialled is tried when it connects.
         for &peer in &self.hidden {
             net.reset(address(Place::Peer(peer)), address(Place::Coordinator));
         }
+        self.restart_troubled().await?;
         self.town.start_coordinator().await?;
         self.until(RETURN, "not everybody comes back", Self::everybody_is_back)
             .await?;
@@ -41,8 +42,39 @@ impl Player {
         self.pass(SETTLE).await?;
         self.inspect_once_more().await?;
         self.download_what_there_is().await?;
+        self.have_backups_back().await?;
         self.stop_everything().await?;
         (0..self.town.peers.len()).try_for_each(|peer| self.judge_downloads(peer))
+    }
+
+    /// Whoever said that its disk is full says so until it is started again.
+    async fn restart_troubled(&mut self) -> Result<(), String> {
+        for place in std::mem::take(&mut self.troubled) {
+            match place {
+                Place::Coordinator => drop(self.town.coordinator.crash(Crash::Kill)),
+                Place::Peer(peer) => self.crash(peer, Crash::Kill)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What was promised of backups can be had, and a check finds nothing wrong with it.
+    async fn have_backups_back(&mut self) -> Result<(), String> {
+        let lost = self.loser.is_some();
+        let owners: Vec<PeerNumber> = self.owners.keys().copied().collect();
+        for owner in owners {
+            if self.truth.left.contains(&owner) {
+                continue;
+            }
+            self.until(DOWNLOAD, "something of a backup hangs", move |player| {
+                player.is_idle(owner)
+            })
+            .await?;
+            for snapshot in self.owners[&owner].promised(lost) {
+                self.restore_one(owner, snapshot).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until something is so; an error if it never is.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skep_node::{
     LeaveError, Node, StartError,
-    api::types::{GetDone, ShareDone},
+    api::types::{GetDone, LeaveDone, ShareDone},
     fetch::GetError,
     publish::ShareError,
 };
@@ -63,6 +63,7 @@ impl Player {
             News::Unshared(item, unshared) => self.unshared((peer, item), unshared),
             News::Got(item, got) => self.got((peer, item), got),
             News::Left(left) => self.left(peer, left),
+            News::Done(done) => self.done(peer, *done),
             News::Stopped => {
                 self.tell(format_args!("peer {peer} has stopped"));
                 self.ended(peer);
@@ -88,7 +89,7 @@ impl Player {
         Ok(())
     }
 
-    /// Only the network may be in the way.
+    /// Only the network may be in the way, or a full disk, or a clock by which a ticket or a grant does not hold.
     fn not_started(&mut self, peer: PeerNumber, error: &StartError) -> Result<(), String> {
         self.tell(format_args!("peer {peer} does not start: {error}"));
         self.ended(peer);
@@ -96,6 +97,15 @@ impl Player {
             StartError::Join(
                 skep_node::join::JoinError::Unreachable(_) | skep_node::join::JoinError::Failed(_),
             ) => Ok(()),
+            StartError::Join(_) | StartError::Denied { .. } if !self.confused.is_empty() => Ok(()),
+            StartError::Home(_)
+            | StartError::Ledger(_)
+            | StartError::Catalog(_)
+            | StartError::Store { .. }
+                if self.is_troubled(peer) =>
+            {
+                Ok(())
+            }
             error => Err(format!("peer {peer} does not start: {error}")),
         }
     }
@@ -155,9 +165,14 @@ impl Player {
         }
     }
 
-    /// Nobody forges, nothing is forgotten, and the disks are large and in order.
+    /// Nobody forges, nothing is forgotten, and disks that were never full are in order.
     fn judge_get_error(&self, (peer, item): Pair, error: &GetError) -> Result<(), String> {
         match error {
+            GetError::Full(_) | GetError::Store { .. } | GetError::Source(_) | GetError::Catalog(_)
+                if self.is_troubled(peer) =>
+            {
+                Ok(())
+            }
             GetError::KeyChanged { .. }
             | GetError::RolledBack { .. }
             | GetError::Ambiguous { .. }
@@ -169,9 +184,9 @@ impl Player {
         }
     }
 
-    fn left(&mut self, peer: PeerNumber, left: Result<(), LeaveError>) -> Result<(), String> {
+    fn left(&mut self, peer: PeerNumber, left: Result<LeaveDone, LeaveError>) -> Result<(), String> {
         match left {
-            Ok(()) => self.tell(format_args!("peer {peer} has left")),
+            Ok(done) => self.tell(format_args!("peer {peer} has left: {done:?}")),
             Err(error) => self.tell(format_args!("peer {peer} could not say that it leaves: {error}")),
         }
         self.ended(peer);
