@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `mutants`, `chaos`, `bench`.
+//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `mutants`, `chaos`, `soak`, `bench`.
 //!
 //! One file per command: an `Args` whose doc comments are the help text, and one `run`.
 //! Nothing here is part of the product, and no crate of the product depends on it.
@@ -12,6 +12,7 @@ mod fuzz;
 mod interrupt;
 mod mutants;
 mod sim;
+mod soak;
 mod test;
 mod tidy;
 mod workspace;
@@ -33,6 +34,7 @@ enum Command {
     Fuzz(fuzz::Args),
     Mutants(mutants::Args),
     Chaos(chaos::Args),
+    Soak(soak::Args),
     Bench(bench::Args),
     #[command(hide = true)]
     Delay(bench::delay::Args),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Delay(args) => bench::delay::run(&args),
     };
