@@ -138,7 +138,8 @@ impl Far {
     ) -> Result<Vec<u8>, String> {
         let number = u8::try_from(part.shard).map_err(|e| e.to_string())?;
         let direct: Vec<(u8, &Holder)> = at.each().filter(|(shard, _)| *shard == number).collect();
-        if attempt == 0
+        let others = at.holders.keys().filter(|shard| **shard != number).count();
+        if (attempt == 0 || others < at.record.scheme.data())
             && !direct.is_empty()
             && let Ok(bytes) = self.read_any(pack, &direct, &part.range, 0).await
         {
@@ -147,7 +148,7 @@ impl Far {
         self.rebuilt(pack, at, &part, attempt).await
     }
 
-    /// Reads the same columns of enough other shards. Each attempt begins with another one.
+    /// Reads the same columns of enough other shards: each time of others.
     async fn rebuilt(
         &self,
         pack: &PackId,
@@ -157,14 +158,8 @@ impl Far {
     ) -> Result<Vec<u8>, String> {
         let (scheme, shard_bytes) = (at.record.scheme, at.record.shard_bytes());
         let columns = shard::columns(scheme, shard_bytes, part.range.clone());
-        let mut numbers: Vec<u8> = at.holders.keys().copied().collect();
-        numbers.retain(|number| attempt > 0 || usize::from(*number) != part.shard);
-        if !numbers.is_empty() {
-            let turn = attempt as usize % numbers.len();
-            numbers.rotate_left(turn);
-        }
         let mut have = Vec::new();
-        for number in numbers {
+        for number in others(at.holders.keys().copied(), part.shard, attempt) {
             let holders: Vec<(u8, &Holder)> = at.each().filter(|(shard, _)| *shard == number).collect();
             if let Ok(bytes) = self.read_any(pack, &holders, &columns, attempt).await {
                 have.push((usize::from(number), bytes));
@@ -260,6 +255,14 @@ impl Whereabouts {
     }
 }
 
+/// In which order the shards beside one are asked for. That one was not right, or is away.
+fn others(numbers: impl Iterator<Item = u8>, wanted: usize, attempt: u32) -> Vec<u8> {
+    let mut others: Vec<u8> = numbers.filter(|number| usize::from(*number) != wanted).collect();
+    let turn = (attempt as usize).checked_rem(others.len()).unwrap_or(0);
+    others.rotate_left(turn);
+    others
+}
+
 impl Packs for Far {
     fn size(&self, pack: &PackId) -> Result<u64, String> {
         let at = self.core.world.work.wait_for(self.whereabouts(pack))?;
@@ -271,5 +274,26 @@ impl Packs for Far {
             .world
             .work
             .wait_for(self.read_pack(pack, range, attempt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::reader::ATTEMPTS, *};
+
+    #[test]
+    fn any_two_rotten_shards_of_six_are_left_out_in_some_attempt() {
+        for wanted in 0..6 {
+            for rotten in 0..6 {
+                let is_right = |attempt| {
+                    let asked = others(0..6, wanted, attempt);
+                    !asked[..4].contains(&rotten)
+                };
+                assert!(
+                    (1..ATTEMPTS).any(is_right),
+                    "with {rotten} rotten, {wanted} cannot be rebuilt"
+                );
+            }
+        }
     }
 }
