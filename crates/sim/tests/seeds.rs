@@ -1,4 +1,4 @@
-//! A few seeds, with every test run.
+//! A few seeds, with every test run, and those that once found something.
 
 /// Runs a seed twice: it keeps all promises, and does the same again.
 fn check(seed: u64) {
@@ -15,4 +15,22 @@ fn seeds_0_to_4() {
 #[test]
 fn seeds_5_to_9() {
     (5..10).for_each(check);
+}
+
+/// A power cut after the first backup took the owner's words, roster and heads: the name of their folder was not synced.
+#[test]
+fn seed_5_the_power_goes_after_the_first_backup() {
+    check(5);
+}
+
+/// One shard of six was rotten and could be left out, but every attempt to do without it read it again.
+#[test]
+fn seed_162_a_rotten_shard_is_not_needed() {
+    check(162);
+}
+
+/// The same, later and with more peers.
+#[test]
+fn seed_199_a_rotten_shard_is_not_needed() {
+    check(199);
 }
