@@ -137,29 +137,32 @@ impl Far {
         attempt: u32,
     ) -> Result<Vec<u8>, String> {
         let number = u8::try_from(part.shard).map_err(|e| e.to_string())?;
+        let known: Vec<u8> = at.holders.keys().copied().collect();
+        let left_out = left_out(&known, attempt);
         let direct: Vec<(u8, &Holder)> = at.each().filter(|(shard, _)| *shard == number).collect();
-        let others = at.holders.keys().filter(|shard| **shard != number).count();
-        if (attempt == 0 || others < at.record.scheme.data())
+        if !left_out.contains(&number)
             && !direct.is_empty()
-            && let Ok(bytes) = self.read_any(pack, &direct, &part.range, 0).await
+            && let Ok(bytes) = self.read_any(pack, &direct, &part.range, attempt).await
         {
             return Ok(bytes);
         }
-        self.rebuilt(pack, at, &part, attempt).await
+        let usable = |shard: &u8| *shard != number && !left_out.contains(shard);
+        let others = known.into_iter().filter(usable);
+        self.rebuilt(pack, at, &part, (others, attempt)).await
     }
 
-    /// Reads the same columns of enough other shards: each time of others.
+    /// Reads the same columns of enough of these other shards.
     async fn rebuilt(
         &self,
         pack: &PackId,
         at: &Whereabouts,
         part: &shard::Part,
-        attempt: u32,
+        (others, attempt): (impl Iterator<Item = u8>, u32),
     ) -> Result<Vec<u8>, String> {
         let (scheme, shard_bytes) = (at.record.scheme, at.record.shard_bytes());
         let columns = shard::columns(scheme, shard_bytes, part.range.clone());
         let mut have = Vec::new();
-        for number in others(at.holders.keys().copied(), part.shard, attempt) {
+        for number in others {
             let holders: Vec<(u8, &Holder)> = at.each().filter(|(shard, _)| *shard == number).collect();
             if let Ok(bytes) = self.read_any(pack, &holders, &columns, attempt).await {
                 have.push((usize::from(number), bytes));
@@ -255,12 +258,16 @@ impl Whereabouts {
     }
 }
 
-/// In which order the shards beside one are asked for. That one was not right, or is away.
-fn others(numbers: impl Iterator<Item = u8>, wanted: usize, attempt: u32) -> Vec<u8> {
-    let mut others: Vec<u8> = numbers.filter(|number| usize::from(*number) != wanted).collect();
-    let turn = (attempt as usize).checked_rem(others.len()).unwrap_or(0);
-    others.rotate_left(turn);
-    others
+/// Which shards of a pack an attempt does without, as one or two of them may be rotten and not found yet: none, then
+/// each one, then each two.
+fn left_out(known: &[u8], attempt: u32) -> Vec<u8> {
+    let pairs = known.iter().enumerate().flat_map(|(index, one)| {
+        let later = known.iter().skip(index + 1);
+        later.map(|other| vec![*one, *other])
+    });
+    let singles = known.iter().map(|one| vec![*one]);
+    let mut all = std::iter::once(Vec::new()).chain(singles).chain(pairs);
+    all.nth(attempt as usize).unwrap_or_default()
 }
 
 impl Packs for Far {
@@ -283,17 +290,17 @@ mod tests {
 
     #[test]
     fn any_two_rotten_shards_of_six_are_left_out_in_some_attempt() {
-        for wanted in 0..6 {
-            for rotten in 0..6 {
-                let is_right = |attempt| {
-                    let asked = others(0..6, wanted, attempt);
-                    !asked[..4].contains(&rotten)
-                };
-                assert!(
-                    (1..ATTEMPTS).any(is_right),
-                    "with {rotten} rotten, {wanted} cannot be rebuilt"
-                );
+        let all = [0, 1, 2, 3, 4, 5];
+        let is_tried = |known: &[u8], rotten: &[u8]| {
+            let mut attempts = (0..ATTEMPTS).map(|attempt| left_out(known, attempt));
+            attempts.any(|left_out| rotten.iter().all(|shard| left_out.contains(shard)))
+        };
+        for one in all {
+            for other in all {
+                assert!(is_tried(&all, &[one, other]), "{one} and {other}");
             }
+            assert!(is_tried(&all[1..], &all[5..]), "one is away, and one rotten");
         }
+        assert!(left_out(&all, 0).is_empty() && left_out(&all, 999).is_empty());
     }
 }

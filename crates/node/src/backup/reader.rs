@@ -26,8 +26,8 @@ use super::lock;
 const BLOCK_BYTES: u64 = 1 << 20;
 /// How many blocks are kept.
 const KEPT_BLOCKS: usize = 48;
-/// How many sources are tried for one piece: enough to leave out any two of six shards.
-pub(super) const ATTEMPTS: u32 = 6;
+/// How many sources are tried for one piece: enough to leave out each one and each two of six shards.
+pub(super) const ATTEMPTS: u32 = 22;
 
 /// Where packs are read from. Every method blocks.
 pub(crate) trait Packs: Send + Sync {
