@@ -9,7 +9,7 @@ pub(crate) struct Args {
     #[arg(value_enum, conflicts_with_all = ["seeds", "seed"])]
     other: Option<Other>,
     /// How many seeds to run
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 200)]
     seeds: u64,
     /// Run this seed alone, as a failed run printed it
     #[arg(long, conflicts_with = "seeds")]

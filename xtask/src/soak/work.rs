@@ -45,6 +45,7 @@ pub(super) struct Work {
 /// A command that runs, and what is to be seen when it has ended.
 struct Running {
     what: &'static str,
+    peer: usize,
     program: Program,
     expected: Expected,
 }
@@ -87,7 +88,7 @@ impl Work {
             self.come_or_go(colony, mover)?;
         }
         for running in running {
-            self.finish(running)?;
+            self.finish(colony, running)?;
         }
         Ok(())
     }
@@ -103,13 +104,13 @@ impl Work {
             let (publisher, original) = self.shares[&name].clone();
             let getter = (publisher + 1) % colony.len();
             let get = self.get_share(colony, getter, &name, original)?;
-            self.finish(get)?;
+            self.finish(colony, get)?;
         }
         let mut snapshots = 0;
         for owner in self.snapshots.keys().copied().collect::<Vec<_>>() {
             for (id, tree) in self.snapshots[&owner].clone() {
                 let restore = self.restore(colony, owner, &id, tree)?;
-                self.finish(restore)?;
+                self.finish(colony, restore)?;
                 snapshots += 1;
             }
             let checked = colony.ask(owner, &["check", "--read-data"])?;
@@ -142,6 +143,7 @@ impl Work {
         self.shares.insert(name, (peer, file));
         Ok(Running {
             what: "shares",
+            peer,
             program,
             expected: Expected::Nothing,
         })
@@ -178,6 +180,7 @@ impl Work {
         let program = colony.start(peer, &words)?;
         Ok(Running {
             what: "downloads",
+            peer,
             program,
             expected: Expected::Copy(target, original),
         })
@@ -203,6 +206,7 @@ impl Work {
         let program = colony.start(owner, &["backup", &text(&folder)])?;
         Ok(Running {
             what: "backups",
+            peer: owner,
             program,
             expected: Expected::Snapshot(owner, Tree::read(&folder)?),
         })
@@ -215,6 +219,7 @@ impl Work {
         let folder = beneath(&target, &colony.path(format!("work-{owner}")));
         Ok(Running {
             what: "restores",
+            peer: owner,
             program,
             expected: Expected::Restored(target, folder, tree),
         })
@@ -227,27 +232,31 @@ impl Work {
         }
         Ok(Running {
             what: "prunes",
+            peer: owner,
             program: colony.start(owner, &["prune"])?,
             expected: Expected::Nothing,
         })
     }
 
     fn come_or_go(&mut self, colony: &mut Colony, peer: usize) -> Outcome {
-        let (what, done) = match (colony.is_up(peer), self.rng.random_bool(0.5)) {
-            (false, _) => ("returns", colony.open(peer)),
-            (true, by_force) => ("goes", colony.close(peer, by_force)),
+        let away: Vec<usize> = (0..colony.len()).filter(|peer| !colony.is_up(*peer)).collect();
+        // So many may be away that there are still enough for each backup.
+        let too_many = away.len() >= (colony.len() / 6).max(1);
+        let (what, done) = match away.first() {
+            Some(first) if too_many || away.contains(&peer) => ("returns", colony.open(*first)),
+            _ => ("goes", colony.close(peer, self.rng.random_bool(0.5))),
         };
         *self.counts.entry(what).or_default() += 1;
         done
     }
 
     /// Waits for a command, and looks whether it did what it says. What a peer that went away was to do is not done.
-    fn finish(&mut self, mut running: Running) -> Outcome {
+    fn finish(&mut self, colony: &Colony, mut running: Running) -> Outcome {
         let what = running.what;
         let done = match running.program.finish() {
             Ok(done) => done,
-            Err(error) if what == "downloads" && is_about_the_peer(&error.to_string()) => {
-                *self.counts.entry("downloads of who went").or_default() += 1;
+            Err(_) if !colony.is_up(running.peer) => {
+                *self.counts.entry("of who went").or_default() += 1;
                 return Ok(());
             }
             Err(error) => return Err(format!("one of the {what} failed: {error}").into()),
@@ -285,13 +294,6 @@ impl Work {
         file.parent().map_or(Ok(()), fs::create_dir_all)?;
         Ok(fs::write(file, bytes)?)
     }
-}
-
-/// Whether the peer of a command ended while it ran.
-fn is_about_the_peer(error: &str) -> bool {
-    ["no peer is running", "the peer", "connection", "it said nothing"]
-        .iter()
-        .any(|part| error.contains(part))
 }
 
 /// A path as an argument; ours are plain.

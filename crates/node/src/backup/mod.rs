@@ -1,7 +1,7 @@
 //! Backups, on the owner's side: what is scanned, sealed and sent, and what is brought back.
 //!
 //! What is secret is `skep_vault`'s; here are the files, the threads and the network around it. Scanning
-//! and restoring block, on threads of their own; the simulation has no part of it.
+//! and restoring block, on threads of their own, or in one order where there must be one: in the simulation.
 
 mod checking;
 mod crew;
