@@ -240,8 +240,8 @@ impl Work {
 
     fn come_or_go(&mut self, colony: &mut Colony, peer: usize) -> Outcome {
         let away: Vec<usize> = (0..colony.len()).filter(|peer| !colony.is_up(*peer)).collect();
-        // So many may be away that there are still enough for each backup.
-        let too_many = away.len() >= (colony.len() / 6).max(1);
+        // Backups outlive two that are away, and with fewer peers one.
+        let too_many = away.len() >= (colony.len() / 6).clamp(1, 2);
         let (what, done) = match away.first() {
             Some(first) if too_many || away.contains(&peer) => ("returns", colony.open(*first)),
             _ => ("goes", colony.close(peer, self.rng.random_bool(0.5))),
