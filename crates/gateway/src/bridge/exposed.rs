@@ -14,6 +14,7 @@ use skep_wire::RelPath;
 use skep_world::{
     Dir, Disk, File, World,
     disk::{Entry, Kind, Open, Replace, Stat},
+    raw,
 };
 use tokio::sync::mpsc;
 
@@ -87,6 +88,11 @@ impl Disk for Beside {
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         self.disk.canonical(path)
+    }
+
+    /// Nothing is backed up from the bridge's folder.
+    fn raw(&self, path: &Path) -> io::Result<Arc<dyn raw::Folder>> {
+        self.disk.raw(path)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
