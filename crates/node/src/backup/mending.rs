@@ -80,24 +80,29 @@ impl Mender<'_> {
             false => self.ask_all(&packs).await?,
         };
         let mut told = Vec::new();
+        let known: BTreeSet<ShardName> = broken.iter().map(|it| it.kept.name(it.shard)).collect();
         for broken in broken {
             told.push(self.repair(&broken).await);
         }
         if read_data {
-            told.extend(self.rebuilt_by_others(packs).await?);
+            told.extend(self.rebuilt_by_others(packs, &known).await?);
         }
         Ok(told)
     }
 
-    /// What of these packs nobody has, and who has it after a while.
-    async fn rebuilt_by_others(&self, mut packs: Vec<PackId>) -> Result<Vec<Damage>, BackupError> {
+    /// What of these packs nobody has, beside what is `known`, and who has it after a while.
+    async fn rebuilt_by_others(
+        &self,
+        mut packs: Vec<PackId>,
+        known: &BTreeSet<ShardName>,
+    ) -> Result<Vec<Damage>, BackupError> {
         let mut told: BTreeMap<ShardName, Damage> = BTreeMap::new();
         for pause in 0..=REBUILD_PAUSES {
             let mut lacking = BTreeSet::new();
             for some in packs.chunks(sync::LOCATED_PACKS) {
                 let places = self.locate(some).await?;
                 for kept in &places.packs {
-                    lacking.extend(kept.lacking());
+                    lacking.extend(kept.lacking().filter(|name| !known.contains(name)));
                     for at in &kept.held {
                         if let Some(damage) = told.get_mut(&kept.name(at.shard)) {
                             damage.rebuilt_by(places.holders.get(&at.peer));
