@@ -176,9 +176,10 @@ fn browser() -> Outcome {
         return Ok(());
     }
     let test = "hostile::browser::no_page_in_a_browser_changes_or_reads_anything";
+    // All of the workspace: the package alone would be built once more, with other features.
     cargo(&[
         "test",
-        "--package=skep",
+        "--workspace",
         "--test=e2e",
         "--",
         "--ignored",
