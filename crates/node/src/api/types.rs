@@ -454,13 +454,13 @@ pub struct Damage {
     pub pack: String,
     /// Which shard of it.
     pub shard: u8,
-    /// The name of who should have it.
+    /// The name of who should have it; "nobody", if nobody has it.
     pub holder: String,
     /// What was wrong with it.
     pub problem: String,
     /// What was done.
     pub done: String,
-    /// Whether the holder has it again.
+    /// Whether it is kept again.
     pub repaired: bool,
 }
 

@@ -96,23 +96,18 @@ impl Mender<'_> {
         mut packs: Vec<PackId>,
         known: &BTreeSet<ShardName>,
     ) -> Result<Vec<Damage>, BackupError> {
-        let mut told: BTreeMap<ShardName, Damage> = BTreeMap::new();
+        let mut told = BTreeMap::new();
         for pause in 0..=REBUILD_PAUSES {
-            let mut lacking = BTreeSet::new();
+            let mut awaited = BTreeSet::new();
             for some in packs.chunks(sync::LOCATED_PACKS) {
                 let places = self.locate(some).await?;
-                for kept in &places.packs {
-                    lacking.extend(kept.lacking().filter(|name| !known.contains(name)));
-                    for at in &kept.held {
-                        if let Some(damage) = told.get_mut(&kept.name(at.shard)) {
-                            damage.rebuilt_by(places.holders.get(&at.peer));
-                        }
-                    }
+                places.note_rebuilt(&mut told);
+                for (name, can_be_rebuilt) in places.lacking().filter(|(name, _)| !known.contains(name)) {
+                    told.insert(name, Damage::nobody_has(&name, can_be_rebuilt));
+                    awaited.extend(can_be_rebuilt.then_some(name.pack));
                 }
             }
-            packs = lacking.iter().map(|name| name.pack).collect();
-            packs.dedup();
-            told.extend(lacking.into_iter().map(|name| (name, Damage::nobody_has(&name))));
+            packs = awaited.into_iter().collect();
             if packs.is_empty() || self.meter.is_stopped() {
                 break;
             }
@@ -296,14 +291,6 @@ impl Mender<'_> {
 }
 
 impl Kept {
-    /// The shards that nobody has.
-    fn lacking(&self) -> impl Iterator<Item = ShardName> {
-        let all = 0..u8::try_from(self.record.scheme.shards()).unwrap_or(u8::MAX);
-        let is_held = |shard: &u8| self.held.iter().any(|at| at.shard == *shard);
-        all.filter(move |shard| !is_held(shard))
-            .map(|shard| self.name(shard))
-    }
-
     fn name(&self, shard: u8) -> ShardName {
         ShardName {
             pack: self.record.pack,
@@ -313,13 +300,17 @@ impl Kept {
 }
 
 impl Damage {
-    fn nobody_has(name: &ShardName) -> Self {
+    fn nobody_has(name: &ShardName, can_be_rebuilt: bool) -> Self {
+        let done = match can_be_rebuilt {
+            true => "not repaired yet: it is rebuilt as soon as a peer is found that can keep it",
+            false => "not repaired: too few other parts are left",
+        };
         Self {
             pack: name.pack.to_string(),
             shard: name.shard,
             holder: "nobody".to_owned(),
             problem: "it is missing".to_owned(),
-            done: "not repaired yet: it is rebuilt as soon as a peer is found that can keep it".to_owned(),
+            done: done.to_owned(),
             repaired: false,
         }
     }
@@ -338,6 +329,29 @@ impl Places {
             let held = kept.held.iter();
             held.filter_map(move |at| Some((kept, at, self.holders.get(&at.peer)?)))
         })
+    }
+
+    /// Every shard that nobody has, and whether enough others are left to make it of.
+    fn lacking(&self) -> impl Iterator<Item = (ShardName, bool)> {
+        self.packs.iter().flat_map(|kept| {
+            let scheme = kept.record.scheme;
+            let held: BTreeSet<u8> = kept.held.iter().map(|at| at.shard).collect();
+            let can_be_rebuilt = held.len() >= scheme.data();
+            let all = 0..u8::try_from(scheme.shards()).unwrap_or(u8::MAX);
+            let lacking = all.filter(move |shard| !held.contains(shard));
+            lacking.map(move |shard| (kept.name(shard), can_be_rebuilt))
+        })
+    }
+
+    /// Says of what nobody had who has it now.
+    fn note_rebuilt(&self, told: &mut BTreeMap<ShardName, Damage>) {
+        for kept in &self.packs {
+            for at in &kept.held {
+                if let Some(damage) = told.get_mut(&kept.name(at.shard)) {
+                    damage.rebuilt_by(self.holders.get(&at.peer));
+                }
+            }
+        }
     }
 }
 

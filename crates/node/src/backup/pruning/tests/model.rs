@@ -245,23 +245,17 @@ impl Model {
             |pack: &PackId| self.is_there(pack) && (stand.packs.contains(pack) || !is_condemned(pack));
         let listing = near.listing(&owned, &device, usable);
         let needed = listing.of.get(&device).cloned().unwrap_or_default();
-        let sealed: Mutex<Vec<Sealed>> = Mutex::default();
-        let fresh: Mutex<Vec<Listed>> = Mutex::default();
-        let mut salt = self.made;
-        let salts = Mutex::new(&mut salt);
-        let entropy = || next_salt(&salts);
-        let out = |pack: Sealed| {
-            lock(&fresh).push(list(&pack));
-            lock(&sealed).push(pack);
-        };
+        let made = Packed::after(self.made);
+        let (entropy, out) = (|| made.salt(), |pack| made.take(pack));
         let sealer = Sealer::new(keys(&owned).unwrap(), &listing.index, &entropy, &out);
         let root = store(&mut sealer.hand(), files);
         sealer.flush();
-        let mut listed = std::mem::take(&mut *lock(&fresh));
+        let mut listed = std::mem::take(&mut *lock(&made.fresh));
         listed.extend(foreign(&listing.index, &sealer.reused(), &needed));
-        let indexes = seal_index(&sealer, &fresh, &listed);
+        let indexes = seal_index(&sealer, &made.fresh, &listed);
         drop(sealer);
-        self.made = salt + 1;
+        let (last, sealed) = made.into_packs();
+        self.made = last + 1;
         stand
             .catalog
             .snapshots
@@ -272,7 +266,7 @@ impl Model {
         stand.catalog.indexes.extend(&indexes);
         stand.packs.extend(indexes);
         stand.packs.extend(listed.iter().map(|listed| listed.pack));
-        self.keep(device, sealed.into_inner().unwrap());
+        self.keep(device, sealed);
         Next {
             stand,
             files: Some((id, files.clone())),
@@ -388,26 +382,20 @@ impl Model {
             state: &self.state,
             far: &self.packs,
         };
-        let sealed: Mutex<Vec<Sealed>> = Mutex::default();
-        let fresh: Mutex<Vec<Listed>> = Mutex::default();
-        let mut salt = self.made;
-        let salts = Mutex::new(&mut salt);
-        let entropy = || next_salt(&salts);
-        let out = |pack: Sealed| {
-            lock(&fresh).push(list(&pack));
-            lock(&sealed).push(pack);
-        };
+        let made = Packed::after(self.made);
+        let (entropy, out) = (|| made.salt(), |pack| made.take(pack));
         let nothing = Index::new();
         let sealer = Sealer::new(keys(&owned).unwrap(), &nothing, &entropy, &out);
         let reader = Reader::new(&owned.ring, &plan.index, &near);
         plan.store_again(&reader, &sealer, &Meter::default()).unwrap();
         sealer.flush();
-        let rescued = std::mem::take(&mut *lock(&fresh));
-        let indexes = seal_index(&sealer, &fresh, plan.kept().chain(&rescued));
+        let rescued = std::mem::take(&mut *lock(&made.fresh));
+        let indexes = seal_index(&sealer, &made.fresh, plan.kept().chain(&rescued));
         drop((sealer, reader));
-        self.made = salt;
+        let (last, sealed) = made.into_packs();
+        self.made = last;
         let rescued = rescued.iter().map(|listed| listed.pack).collect();
-        (rescued, indexes, sealed.into_inner().unwrap())
+        (rescued, indexes, sealed)
     }
 
     fn cancel(&mut self, who: usize, packs: &BTreeSet<PackId>) {
@@ -501,10 +489,38 @@ impl Model {
     }
 }
 
-fn next_salt(last: &Mutex<&mut u64>) -> [u8; 32] {
-    let mut last = lock(last);
-    **last += 1;
-    *blake3::hash(&last.to_le_bytes()).as_bytes()
+/// What a sealer makes, and the salts that it takes.
+struct Packed {
+    sealed: Mutex<Vec<Sealed>>,
+    fresh: Mutex<Vec<Listed>>,
+    last_salt: Mutex<u64>,
+}
+
+impl Packed {
+    fn after(last_salt: u64) -> Self {
+        Self {
+            sealed: Mutex::default(),
+            fresh: Mutex::default(),
+            last_salt: Mutex::new(last_salt),
+        }
+    }
+
+    fn salt(&self) -> [u8; 32] {
+        let mut last = lock(&self.last_salt);
+        *last += 1;
+        *blake3::hash(&last.to_le_bytes()).as_bytes()
+    }
+
+    fn take(&self, pack: Sealed) {
+        lock(&self.fresh).push(list(&pack));
+        lock(&self.sealed).push(pack);
+    }
+
+    /// The last salt, and the packs.
+    fn into_packs(self) -> (u64, Vec<Sealed>) {
+        let sealed = self.sealed.into_inner().unwrap();
+        (self.last_salt.into_inner().unwrap(), sealed)
+    }
 }
 
 /// A folder with these files, each of some bytes of its own.
