@@ -202,6 +202,13 @@ impl Docket {
         self.lists.values().any(|(_, packs)| packs.contains(pack))
     }
 
+    /// The packs that this head of a device needs, ascending, if its list was told.
+    #[must_use]
+    pub fn list(&self, device: &PeerId, number: u64) -> Option<Vec<PackId>> {
+        let (of, packs) = self.lists.get(device)?;
+        (*of == number).then(|| packs.iter().copied().collect())
+    }
+
     /// Devices whose head is known without its list: until that is told, nothing is due.
     #[must_use]
     pub fn unlisted(&self) -> Vec<PeerId> {

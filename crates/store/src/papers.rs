@@ -43,6 +43,17 @@ pub struct OwnerPapers {
     pub docket: Option<Vec<u8>>,
 }
 
+/// How a paper is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// As it should be.
+    Right,
+    /// It is something else, or cannot be read.
+    Damaged,
+    /// It is not there.
+    Missing,
+}
+
 impl Papers {
     /// In the folder in which the shards are.
     #[must_use]
@@ -109,9 +120,17 @@ impl Papers {
         list: Option<(BlobId, &[u8])>,
     ) -> io::Result<()> {
         if let Some((id, bytes)) = list {
-            self.write(owner, &format!("{id}.list"), bytes)?;
+            self.keep_list(owner, &id, bytes)?;
         }
         self.write(owner, &format!("{device}.head"), &head.encode())
+    }
+
+    /// Keeps a list of packs.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_list(&self, owner: &OwnerId, id: &BlobId, list: &[u8]) -> io::Result<()> {
+        self.write(owner, &format!("{id}.list"), list)
     }
 
     /// The list of packs with this hash, if it is here and undamaged.
@@ -120,7 +139,7 @@ impl Papers {
     /// When it cannot be read.
     pub fn list(&self, owner: &OwnerId, id: &BlobId) -> io::Result<Option<Vec<u8>>> {
         let bytes = self.read(owner, &format!("{id}.list"), MAX_LISTED_PACKS * 32)?;
-        Ok(bytes.filter(|bytes| blake3::hash(bytes).as_bytes() == &id.0))
+        Ok(bytes.filter(|bytes| is_list(bytes, id)))
     }
 
     /// Forgets a list that no head names any more.
@@ -161,6 +180,48 @@ impl Papers {
         self.write(owner, "docket", &[&sum[..], docket].concat())
     }
 
+    /// How this roster is kept.
+    #[must_use]
+    pub fn look_at_roster(&self, owner: &OwnerId, roster: &Signed<Roster>) -> Condition {
+        let is_right = |bytes| bytes == roster.encode();
+        self.look_at(owner, "roster", Roster::LIMIT + SIGNED, is_right)
+    }
+
+    /// How this head of a device is kept.
+    #[must_use]
+    pub fn look_at_head(&self, owner: &OwnerId, device: &PeerId, head: &Signed<Head>) -> Condition {
+        let is_right = |bytes| bytes == head.encode();
+        self.look_at(owner, &format!("{device}.head"), Head::LIMIT + SIGNED, is_right)
+    }
+
+    /// How the list of packs with this hash is kept.
+    #[must_use]
+    pub fn look_at_list(&self, owner: &OwnerId, id: &BlobId) -> Condition {
+        let is_right = |bytes: Vec<u8>| is_list(&bytes, id);
+        self.look_at(owner, &format!("{id}.list"), MAX_LISTED_PACKS * 32, is_right)
+    }
+
+    /// How the docket is kept, whatever it says.
+    #[must_use]
+    pub fn look_at_docket(&self, owner: &OwnerId) -> Condition {
+        self.look_at(owner, "docket", MAX_DOCKET, |bytes| checked(bytes).is_some())
+    }
+
+    fn look_at(
+        &self,
+        owner: &OwnerId,
+        name: &str,
+        limit: usize,
+        is_right: impl FnOnce(Vec<u8>) -> bool,
+    ) -> Condition {
+        let read = path(owner, name).and_then(|path| self.dir.read_whole(&path, limit));
+        match read.map(|bytes| bytes.map(is_right)) {
+            Ok(None) => Condition::Missing,
+            Ok(Some(true)) => Condition::Right,
+            _ => Condition::Damaged,
+        }
+    }
+
     fn names(&self, owner: &OwnerId) -> io::Result<Vec<String>> {
         let entries = self.dir.list(Some(&folder(owner)))?;
         Ok(entries
@@ -198,6 +259,10 @@ fn checked(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let (sum, rest) = bytes.split_first_chunk::<32>()?;
     let is_right = blake3::hash(rest).as_bytes() == sum;
     is_right.then(|| bytes.split_off(32))
+}
+
+fn is_list(bytes: &[u8], id: &BlobId) -> bool {
+    blake3::hash(bytes).as_bytes() == &id.0
 }
 
 fn list_of(head: &Signed<Head>) -> Option<BlobId> {
@@ -274,15 +339,21 @@ mod tests {
         let list = encode_pack_list((0..5).map(|n| PackId([n; 32])).collect());
         let (head, folder) = (head(1, &list), at.path().join(OWNER.to_string()));
         let id = list_of(&head).unwrap();
-        let write = || {
-            papers.keep_roster(&OWNER, &roster()).unwrap();
-            let named = Some((id, &list[..]));
-            papers.keep_head(&OWNER, &DEVICE, &head, named).unwrap();
-            papers.keep_docket(&OWNER, b"what is condemned").unwrap();
-        };
-        write();
+        papers.keep_roster(&OWNER, &roster()).unwrap();
+        let named = Some((id, &list[..]));
+        papers.keep_head(&OWNER, &DEVICE, &head, named).unwrap();
+        papers.keep_docket(&OWNER, b"what is condemned").unwrap();
         let good = believed(&papers, &id);
         assert!(good.iter().all(Option::is_some));
+        let look = || {
+            [
+                papers.look_at_roster(&OWNER, &roster()),
+                papers.look_at_head(&OWNER, &DEVICE, &head),
+                papers.look_at_list(&OWNER, &id),
+                papers.look_at_docket(&OWNER),
+            ]
+        };
+        assert_eq!(look(), [Condition::Right; 4]);
         let files: Vec<_> = std::fs::read_dir(&folder).unwrap().collect();
         assert_eq!(files.len(), 4);
         for file in files {
@@ -296,13 +367,16 @@ mod tests {
                 let changed = now.iter().zip(&good).filter(|(now, good)| now != good);
                 let changed: Vec<_> = changed.collect();
                 assert!(!changed.is_empty(), "{} {flip}", file.display());
+                let seen = look();
+                let damaged = seen.iter().filter(|it| **it == Condition::Damaged);
+                assert_eq!(damaged.count(), 1, "{} {flip}: {seen:?}", file.display());
                 assert!(
                     changed.iter().all(|(now, _)| now.is_none()),
                     "{} {flip}",
                     file.display()
                 );
-                write();
             }
+            std::fs::write(&file, &bytes).unwrap();
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use skep_wire::{
     BlobId,
     manifest::Node,
-    message::{self, Lane, Level, Presence, Query, Reason},
+    message::{self, Lane, Level, Paper, Presence, Query, Reason},
     record::{Audience, ContentKind, Role},
 };
 
@@ -74,6 +74,8 @@ fn variants_keep_their_numbers() {
     assert_eq!(numbers(&[Lane::Control, Lane::Talk, Lane::Bulk]), [0, 1, 2]);
     let presence = [Presence::Online, Presence::Offline, Presence::Failed];
     assert_eq!(numbers(&presence), [0, 1, 2]);
+    let papers = [Paper::Roster, Paper::Head, Paper::List, Paper::Docket];
+    assert_eq!(numbers(&papers), [0, 1, 2, 3]);
     let levels = [Level::Whole, Level::Degraded, Level::AtRisk, Level::Lost];
     assert_eq!(numbers(&levels), [0, 1, 2, 3]);
     let (publisher, name) = (None, "a".parse().expect("a name"));

@@ -445,6 +445,20 @@ pub struct CheckDone {
     pub failed: Vec<Skipped>,
     /// Shards that were missing or damaged at a holder, and what was done.
     pub damaged: Vec<Damage>,
+    /// What the owner said that was damaged on a holder's disk.
+    #[serde(default)]
+    pub papers: Vec<PaperDamage>,
+}
+
+/// Something that the owner said and a holder did not have on its disk as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaperDamage {
+    /// The holder's name.
+    pub holder: String,
+    /// What it was.
+    pub paper: String,
+    /// Whether it is written again.
+    pub repaired: bool,
 }
 
 /// A shard that was not what it should be.

@@ -1,5 +1,5 @@
 //! `check`: whether every piece of every snapshot is where the index says, and, if wanted, whether it can be
-//! read. What is lost is named for each snapshot and file. Shards are looked after by [`super::mending`].
+//! read. What is lost is named for each snapshot and file. Holders are looked after by [`super::mending`].
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,10 +11,11 @@ use skep_vault::{
 use skep_wire::{PackId, message::HealthIs};
 
 use super::{
+    mending::Mended,
     meter::Meter,
     reader::{Lost, Reader},
 };
-use crate::api::types::{CheckDone, Damage, Skipped};
+use crate::api::types::{CheckDone, Skipped};
 
 /// What was found by reading.
 #[derive(Debug, Default)]
@@ -131,7 +132,7 @@ impl Check<'_> {
 pub(super) fn report(
     (wanted, packs): (&Wanted, usize),
     found: Found,
-    damaged: Vec<Damage>,
+    mended: Mended,
     health: Option<HealthIs>,
 ) -> CheckDone {
     let mut failed = found.failed;
@@ -146,6 +147,7 @@ pub(super) fn report(
         survives: health.as_ref().map_or(0, |is| is.survives),
         reachable: health.map_or(0, |is| is.reachable),
         failed,
-        damaged,
+        damaged: mended.shards,
+        papers: mended.papers,
     }
 }

@@ -167,7 +167,7 @@ pub(crate) async fn check(
         owned: &owned,
         meter: meter.clone(),
     };
-    let damaged = mender.mend(packs.clone(), request.read_data).await?;
+    let mended = mender.mend(packs.clone(), request.read_data).await?;
     let wanted = Arc::new(checking::Wanted {
         roots,
         read_data: request.read_data,
@@ -178,7 +178,7 @@ pub(crate) async fn check(
     let read = reading(core, work).await?;
     let number = packs.len();
     let health = sync::health(core, owned.owner, packs).await?;
-    Ok(checking::report((&wanted, number), read, damaged, health))
+    Ok(checking::report((&wanted, number), read, mended, health))
 }
 
 /// Lets snapshots go.

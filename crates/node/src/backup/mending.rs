@@ -2,7 +2,7 @@
 //!
 //! What is wrong is made anew here, from good copies, and brought to its holder again. A holder that cannot take it has
 //! given it up and told the coordinator, which then has others rebuild it. What nobody has is their business from the
-//! beginning: it is waited for, and told.
+//! beginning: it is waited for, and told. What the owner said, each holder looks through by itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,13 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use skep_net::Link;
 use skep_vault::shard::Shards;
 use skep_wire::{
     PackId, PeerId, Signed,
     backup::{PackRecord, open_kept},
     message::{
-        Done, Holder, KeepRoster, Lane, ListRecords, Locate, Located, LocatedPack, Records, ShardAt,
-        ShardName,
+        DamagedPaper, Done, Holder, KeepRoster, Lane, ListRecords, Locate, Located, LocatedPack, Paper,
+        Records, Review, Reviewed, ShardAt, ShardName,
     },
 };
 use tokio::{task::JoinSet, time};
@@ -32,7 +33,10 @@ use super::{
     state::{Owned, State},
     sync,
 };
-use crate::{api::types::Damage, core::Core};
+use crate::{
+    api::types::{Damage, PaperDamage},
+    core::Core,
+};
 
 /// Shards that are read at a time, each in memory.
 const READ_AT_ONCE: usize = 4;
@@ -48,6 +52,13 @@ pub(super) struct Mender<'a> {
     pub(super) state: &'a State,
     pub(super) owned: &'a Arc<Owned>,
     pub(super) meter: Arc<Meter>,
+}
+
+/// What was not as it should be, and what was done.
+#[derive(Debug, Default)]
+pub(super) struct Mended {
+    pub(super) shards: Vec<Damage>,
+    pub(super) papers: Vec<PaperDamage>,
 }
 
 /// A pack, and who should have which shard of it.
@@ -74,20 +85,50 @@ struct Places {
 
 impl Mender<'_> {
     /// Finds what is missing at the holders of these packs, or with `read_data` damaged, and mends it.
-    pub(super) async fn mend(&self, packs: Vec<PackId>, read_data: bool) -> Result<Vec<Damage>, BackupError> {
+    pub(super) async fn mend(&self, packs: Vec<PackId>, read_data: bool) -> Result<Mended, BackupError> {
         let broken = match read_data {
             true => self.read_all(&packs).await?,
             false => self.ask_all(&packs).await?,
         };
-        let mut told = Vec::new();
+        let mut mended = Mended::default();
         let known: BTreeSet<ShardName> = broken.iter().map(|it| it.kept.name(it.shard)).collect();
         for broken in broken {
-            told.push(self.repair(&broken).await);
+            mended.shards.push(self.repair(&broken).await);
         }
         if read_data {
-            told.extend(self.rebuilt_by_others(packs, &known).await?);
+            mended.papers = self.review(&packs).await?;
+            let rebuilt = self.rebuilt_by_others(packs, &known).await?;
+            mended.shards.extend(rebuilt);
+        }
+        Ok(mended)
+    }
+
+    /// Has the holders of these packs look through what this owner told them.
+    async fn review(&self, packs: &[PackId]) -> Result<Vec<PaperDamage>, BackupError> {
+        let mut holders = BTreeMap::new();
+        for some in packs.chunks(sync::LOCATED_PACKS) {
+            holders.extend(self.locate(some).await?.holders);
+        }
+        let mut told = Vec::new();
+        for holder in holders.into_values() {
+            if self.meter.is_stopped() {
+                return Err(BackupError::Stopped);
+            }
+            // Who does not answer is told of for its shards.
+            let reviewed = self.review_at(&holder).await.unwrap_or_default();
+            told.extend(reviewed.into_iter().map(|it| PaperDamage::at(&holder, it)));
         }
         Ok(told)
+    }
+
+    async fn review_at(&self, holder: &Holder) -> Option<Vec<DamagedPaper>> {
+        let owner = self.owned.owner;
+        let asked = self
+            .link(holder)
+            .await?
+            .ask::<_, Reviewed>(&Review { owner })
+            .await;
+        asked.ok().map(|reviewed| reviewed.damaged)
     }
 
     /// What of these packs nobody has, beside what is `known`, and who has it after a while.
@@ -216,11 +257,17 @@ impl Mender<'_> {
         Ok(broken)
     }
 
-    async fn list(&self, holder: &Holder) -> Option<BTreeSet<ShardName>> {
+    /// A connection to a holder that knows this device.
+    async fn link(&self, holder: &Holder) -> Option<Link> {
         let link = self.core.links.to(self.core, holder, Lane::Bulk).await.ok()?;
-        let (owner, roster) = (self.owned.owner, self.owned.signed.clone());
-        // It may not know this device yet; what it knows already, it refuses.
+        let roster = self.owned.signed.clone();
+        // What it knows already, it refuses.
         let _ = link.ask::<_, Done>(&KeepRoster { roster }).await;
+        Some(link)
+    }
+
+    async fn list(&self, holder: &Holder) -> Option<BTreeSet<ShardName>> {
+        let (owner, link) = (self.owned.owner, self.link(holder).await?);
         let (mut names, mut after) = (BTreeSet::new(), None);
         loop {
             let page: Records = link.ask(&ListRecords { owner, after }).await.ok()?;
@@ -319,6 +366,22 @@ impl Damage {
         self.holder = holder.map_or_else(|| "a peer that is offline".to_owned(), |it| it.name.to_string());
         "rebuilt there".clone_into(&mut self.done);
         self.repaired = true;
+    }
+}
+
+impl PaperDamage {
+    fn at(holder: &Holder, DamagedPaper { paper, mended }: DamagedPaper) -> Self {
+        let paper = match paper {
+            Paper::Roster => "the roster",
+            Paper::Head => "the head of a device",
+            Paper::List => "a list of packs",
+            Paper::Docket => "the list of what is condemned",
+        };
+        Self {
+            holder: holder.name.to_string(),
+            paper: paper.to_owned(),
+            repaired: mended,
+        }
     }
 }
 

@@ -15,21 +15,29 @@ use crate::core::Core;
 /// Reads the lists that are missing, as far as others have them.
 pub(super) async fn complete(core: &Arc<Core>, owner: OwnerId) {
     let missing = missing(core, &owner);
-    if missing.is_empty() {
-        return;
+    fetch(core, owner, missing).await;
+}
+
+/// Reads the lists of these heads, as far as others have them. Returns how many are here now.
+pub(super) async fn fetch(core: &Arc<Core>, owner: OwnerId, heads: Vec<(Head, Signed<Head>)>) -> usize {
+    if heads.is_empty() {
+        return 0;
     }
     let keepers = core.session.ask::<_, KeepersAre>(&Keepers { owner }).await;
     let Ok(KeepersAre { holders }) = keepers else {
-        return;
+        return 0;
     };
-    for (head, signed) in missing {
+    let mut kept = 0;
+    for (head, signed) in heads {
         let Some(list) = find(core, &holders, &head).await else {
             continue;
         };
-        if let Err(denied) = words::write_head(core, owner, (head, signed), Some(list)).await {
-            tracing::debug!("a list of packs was not kept: {}", denied.text);
+        match words::write_head(core, owner, (head, signed), Some(list)).await {
+            Ok(_) => kept += 1,
+            Err(denied) => tracing::debug!("a list of packs was not kept: {}", denied.text),
         }
     }
+    kept
 }
 
 /// Heads without their lists, if these matter now.

@@ -11,6 +11,7 @@ mod lists;
 mod proving;
 mod reading;
 mod rebuilding;
+mod reviewing;
 mod scrubbing;
 mod storing;
 mod words;
@@ -32,7 +33,7 @@ use skep_wire::{
     backup::{self, Head, PackRecord, Permit, Rights, Roster, decode_pack_list},
     message::{
         Condemn, Done, GetHead, HeadIs, KeepHead, KeepRoster, ListRecords, Message, OwnerState, Pardon,
-        ProveShard, ReadPackList, ReadShard, Reason, Rebuild, StoreShard,
+        ProveShard, ReadPackList, ReadShard, Reason, Rebuild, Review, StoreShard,
     },
 };
 use skep_world::World;
@@ -302,6 +303,13 @@ pub(crate) async fn answer(core: Arc<Core>, link: Link, incoming: Incoming) {
             with(incoming, async |request: ProveShard| {
                 core.hold.check(&request.owner, &reader, Rights::READ)?;
                 proving::prove(&core, request).await
+            })
+            .await;
+        }
+        Review::KIND => {
+            with(incoming, async |request: Review| {
+                core.hold.check(&request.owner, &reader, Rights::READ)?;
+                reviewing::review(&core, request.owner).await
             })
             .await;
         }

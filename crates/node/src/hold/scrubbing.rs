@@ -5,13 +5,13 @@ use std::{io, sync::Arc, time::Duration};
 use skep_wire::{OwnerId, message::ShardName};
 use tokio::time;
 
-use super::reading;
+use super::{reading, reviewing};
 use crate::core::Core;
 
 /// The shortest and the longest pause between two shards.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
 
-/// Reads all shards, one after the other, as long as the peer runs.
+/// Reads all shards, one after the other, and then what owners said, as long as the peer runs.
 pub(crate) async fn scrub(core: Arc<Core>) {
     loop {
         let shards = &core.hold.shards;
@@ -32,6 +32,11 @@ pub(crate) async fn scrub(core: Arc<Core>) {
             // Its damage is told by what it does about it; one that went meanwhile is none.
             let _ = examine(&core, owner, name).await;
             time::sleep(pause).await;
+        }
+        let owners: Vec<OwnerId> = core.hold.owners().keys().copied().collect();
+        for owner in owners {
+            // One that went meanwhile has said nothing.
+            let _ = reviewing::review(&core, owner).await;
         }
     }
 }

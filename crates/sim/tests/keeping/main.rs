@@ -5,6 +5,7 @@
 mod device;
 mod leaving;
 mod liar;
+mod rotten;
 mod town;
 
 use std::time::Duration;

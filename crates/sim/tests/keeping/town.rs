@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use skep_coordinator::{Coordinator, InviteOptions};
 use skep_node::{Config, Node};
-use skep_wire::{PeerId, ticket::Ticket};
-use skep_world::simulated::{Crash, Machine, Universe};
+use skep_wire::{PeerId, record::Role, ticket::Ticket};
+use skep_world::simulated::{Crash, Disk, Machine, Universe};
 
 /// How long condemned packs stay.
 pub(crate) const GRACE: Duration = Duration::from_secs(600);
@@ -73,6 +73,29 @@ impl Town {
             house.id = Some(node.ready().id.parse().unwrap());
             house.node = Some(node);
         }
+    }
+
+    /// One more machine, and on it a peer that keeps nothing and may back up.
+    pub(crate) async fn owner(&self) -> (Machine, Node) {
+        let mut machine = self.universe.machine([10, 0, 2, 1].into());
+        let config = Config {
+            ticket: Some(self.ticket.clone()),
+            role: Some(Role::Owner),
+            workers: 1,
+            ..Config::new(PathBuf::from("/home"), SocketAddr::new(machine.ip(), 7700))
+        };
+        let node = Node::start(machine.boot(), config).await.unwrap();
+        (machine, node)
+    }
+
+    /// The disk of the first keeper.
+    pub(crate) fn first_disk(&self) -> &Disk {
+        self.houses[0].machine.disk()
+    }
+
+    /// The first keeper.
+    pub(crate) fn first(&self) -> PeerId {
+        self.houses[0].id.unwrap()
     }
 
     /// A keeper that runs.

@@ -1,6 +1,6 @@
 //! `skep check`: whether the backups are whole.
 
-use skep_node::api::types::{CheckDone, CheckRequest, Damage};
+use skep_node::api::types::{CheckDone, CheckRequest, Damage, PaperDamage};
 
 use crate::{
     client::Client, exit::Exit, failure::Failure, globals::Globals, output, output::Output, progress::Shown,
@@ -9,8 +9,8 @@ use crate::{
 
 /// Check that every part of every snapshot is where it should be
 ///
-/// Holders are asked whether they have every part; with --read-data, every part is read at every holder, and every file
-/// verified. What is missing or damaged is named and repaired, and nothing else is touched. What cannot be repaired is
+/// Holders are asked whether they have every part; with --read-data, every part is read at every holder, every file
+/// verified, and every holder looks through what it keeps of the words of your devices. What is missing or damaged is named and repaired, and nothing else is touched. What cannot be repaired is
 /// named with the snapshots and files that need it, and the exit code is then 3.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -31,12 +31,18 @@ pub(crate) fn run(args: &Args, globals: &Globals, out: &Output) -> Result<Exit, 
     for damage in &done.damaged {
         out.note(told(damage));
     }
+    for damage in &done.papers {
+        out.note(told_of_paper(damage));
+    }
     for failed in &done.failed {
         out.note(format!("{}: {}", output::printable(&failed.path), failed.reason));
     }
-    let is_repaired = |damage: &&Damage| damage.repaired;
-    let repaired = done.damaged.iter().filter(is_repaired).count();
-    let problems = done.failed.len() + done.damaged.len() - repaired;
+    let shards = done.damaged.iter().map(|damage| damage.repaired);
+    let all: Vec<bool> = shards
+        .chain(done.papers.iter().map(|damage| damage.repaired))
+        .collect();
+    let repaired = all.iter().filter(|repaired| **repaired).count();
+    let problems = done.failed.len() + all.len() - repaired;
     let text = format!(
         "{} snapshots in {} packs, of which {} can be had now; {} read; storage peers that may vanish: {}; repaired: {repaired}; problems: {problems}.",
         done.snapshots,
@@ -57,5 +63,17 @@ fn told(damage: &Damage) -> String {
         output::printable(&damage.holder),
         output::printable(&damage.problem),
         output::printable(&damage.done)
+    )
+}
+
+fn told_of_paper(damage: &PaperDamage) -> String {
+    let done = match damage.repaired {
+        true => "written again",
+        false => "not written again",
+    };
+    format!(
+        "{} at {}: it was damaged on the disk; {done}",
+        output::printable(&damage.paper),
+        output::printable(&damage.holder)
     )
 }

@@ -187,15 +187,21 @@ fn snapshots_are_looked_into_compared_and_forgotten() {
     assert_eq!(drill["failed"], Value::Array(vec![]));
 }
 
-/// The shards in the home of a storage peer.
-fn shards(holder: &Peer) -> Vec<PathBuf> {
+/// All files that a storage peer keeps of others: shards, and what owners said.
+fn kept(holder: &Peer) -> impl Iterator<Item = PathBuf> {
     let owners = fs::read_dir(holder.home.join("shards")).unwrap();
     let files = owners.flat_map(|owner| fs::read_dir(owner.unwrap().path()).into_iter().flatten());
-    let is_shard = |file: &PathBuf| {
-        let number = file.extension().and_then(|number| number.to_str());
-        number.is_some_and(|number| number.parse::<u8>().is_ok())
-    };
-    files.map(|file| file.unwrap().path()).filter(is_shard).collect()
+    files.map(|file| file.unwrap().path())
+}
+
+fn is_shard(file: &Path) -> bool {
+    let number = file.extension().and_then(|number| number.to_str());
+    number.is_some_and(|number| number.parse::<u8>().is_ok())
+}
+
+/// The shards in the home of a storage peer.
+fn shards(holder: &Peer) -> Vec<PathBuf> {
+    kept(holder).filter(|file| is_shard(file)).collect()
 }
 
 /// The one with most of the data.
@@ -312,20 +318,17 @@ fn every_flipped_byte_of_a_holder_is_refused_found_and_mended() {
         write_random(&folder.join(number.to_string()), 3000, number);
     }
     stage.owner.ask(&["backup", text(&folder), "--redundancy", "2+1"]);
-    let files: Vec<(PathBuf, Vec<u8>)> = shards(&stage.storage[0])
-        .into_iter()
+    let mut files: Vec<(PathBuf, Vec<u8>)> = kept(&stage.storage[0])
         .map(|file| (file.clone(), fs::read(file).unwrap()))
         .collect();
-    let bytes: u64 = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    files.sort();
+    let papers = files.iter().filter(|(file, _)| !is_shard(file)).count();
+    assert_eq!(papers, 4, "roster, head, list and docket");
     for turn in 0..flips() {
-        // Spread evenly over all files, whatever the number.
-        let mut at = usize::try_from(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) % bytes).unwrap();
-        let struck = files.iter().find(|(_, good)| {
-            let is_here = at < good.len();
-            at -= if is_here { 0 } else { good.len() };
-            is_here
-        });
-        let (file, good) = struck.unwrap();
+        // Of one file after the other, and spread evenly over each, whatever the number.
+        let (file, good) = &files[usize::try_from(turn).unwrap() % files.len()];
+        let bytes = good.len() as u64;
+        let at = usize::try_from(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) % bytes).unwrap();
         flip(file, at);
         let told = format!("byte {at} of {}", file.display());
         let drill = stage.owner.ask(&["restore", "latest", "--verify"]);
@@ -337,7 +340,10 @@ fn every_flipped_byte_of_a_holder_is_refused_found_and_mended() {
         // The holder may have noticed it when it was read, given it up, and rebuilt it by now.
         let found = stage.owner.ask(&["check", "--read-data"]);
         let damaged = found["damaged"].as_array().unwrap();
-        assert!(damaged.iter().all(|it| it["repaired"] == true), "{told}: {found}");
+        let papers = found["papers"].as_array().unwrap();
+        assert_eq!(papers.len(), usize::from(!is_shard(file)), "{told}: {found}");
+        let mut all = damaged.iter().chain(papers);
+        assert!(all.all(|it| it["repaired"] == true), "{told}: {found}");
         assert_eq!(
             (&found["failed"], &found["survives"]),
             (&Value::Array(vec![]), &1.into()),

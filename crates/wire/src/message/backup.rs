@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HeadNumber, HeldShard, Holder, KIB, Keeper, Level, LocatedPack, Message, NewPack, PackPlan, Sentence,
-    ShardName, ShardSource,
+    DamagedPaper, HeadNumber, HeldShard, Holder, KIB, Keeper, Level, LocatedPack, Message, NewPack, PackPlan,
+    Sentence, ShardName, ShardSource,
 };
 use crate::{
     backup::{Cancelation, Condemnation, Head, MAX_DEVICES, MAX_RETIRED, PackRecord, Permit, Roster, Scheme},
@@ -339,5 +339,17 @@ messages! {
         shards: Vec<HeldShard>,
         /// Whether there are more after the last.
         more: bool,
+    }
+    /// Are the words that you keep of this owner on your disk as they should be? What is not is written again, as far as
+    /// it is known. From a device that may read. Answer: [`Reviewed`].
+    0x0385 40, Review {
+        /// Whose.
+        owner: OwnerId,
+    }
+    /// Those that were not.
+    0x0386 KIB, Reviewed {
+        /// At most 256.
+        #[serde(deserialize_with = "bounded::list::<256, _, _>")]
+        damaged: Vec<DamagedPaper>,
     }
 }

@@ -263,6 +263,28 @@ pub struct Sentence {
     pub number: u64,
 }
 
+/// What a holder keeps of an owner's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Paper {
+    /// The newest roster.
+    Roster,
+    /// The newest head of a device.
+    Head,
+    /// The list of packs of a head.
+    List,
+    /// What is condemned.
+    Docket,
+}
+
+/// A paper that was not on the disk as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedPaper {
+    /// Which.
+    pub paper: Paper,
+    /// Whether it is written again.
+    pub mended: bool,
+}
+
 /// The newest head of a device that somebody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadNumber {

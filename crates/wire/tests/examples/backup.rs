@@ -323,5 +323,18 @@ pub(super) fn moving() -> Vec<Example> {
             shards: held(),
             more: false,
         }),
+        message(Review { owner }),
+        message(Reviewed {
+            damaged: vec![
+                DamagedPaper {
+                    paper: Paper::List,
+                    mended: true,
+                },
+                DamagedPaper {
+                    paper: Paper::Docket,
+                    mended: false,
+                },
+            ],
+        }),
     ]
 }

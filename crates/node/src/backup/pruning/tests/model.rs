@@ -25,6 +25,7 @@ use skep_world::{Disk as _, simulated::Disk};
 use crate::backup::{
     checking, lock,
     making::foreign,
+    mending::Mended,
     meter::Meter,
     near::Near,
     packing::{keys, list, seal_index},
@@ -483,7 +484,7 @@ impl Model {
                 lost: BTreeSet::new(),
             };
             let found = checking::read(&reader, &wanted, &Meter::default());
-            let told = checking::report((&wanted, 0), found, Vec::new(), None);
+            let told = checking::report((&wanted, 0), found, Mended::default(), None);
             assert_eq!(told.failed, [], "seed {}: {:?}", self.seed, machine.id);
         }
     }
