@@ -5,6 +5,7 @@
 //! than its source, and what was interrupted must succeed when it is repeated. kill -9 leaves what was written
 //! in the kernel's cache: a missing fsync is found by the simulated disk (`crates/world`), and not here.
 
+mod draw;
 mod fault;
 mod play;
 pub(crate) mod program;
@@ -20,7 +21,7 @@ use std::{
     path::PathBuf,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::Instant,
@@ -29,6 +30,7 @@ use std::{
 use rand::{SeedableRng, rngs::SmallRng};
 
 use self::{
+    draw::Point,
     fault::{Counts, Fault},
     play::{Played, play},
     scenario::{Scenario, Scene},
@@ -37,17 +39,23 @@ use self::{
 };
 use crate::{Outcome, interrupt, workspace};
 
-/// What once broke a promise: tried before anything is drawn.
-const KEPT: &[(&str, &str)] = &[("get/holder", "kill:renameat:2")];
 /// After so many rounds everything is checked, and a new town is founded.
 const ROUNDS_PER_TOWN: u32 = 15;
+/// How often a fault is drawn until one happens: not every call is made each time.
+const DRAWS: usize = 4;
 
 /// Kill real processes, and break their disks, at chosen system calls.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many points to try
+    /// How many points to try: a kill, a full or a failing disk, as the seed says
     #[arg(long, default_value_t = 30)]
     points: u32,
+    /// Before them, so many kills of an owner, of a holder and of the coordinator each
+    #[arg(long, default_value_t = 0)]
+    kills_each: u32,
+    /// Before them, so many full or failing disks
+    #[arg(long, default_value_t = 0)]
+    errors: u32,
     /// What the points are drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -68,22 +76,13 @@ pub(crate) struct Args {
     binary: Option<PathBuf>,
 }
 
-/// What is to be tried; a fault that is not said is drawn.
-#[derive(Clone)]
-struct Point {
-    scenario: &'static Scenario,
-    fault: Option<Fault>,
-    seed: u64,
-}
-
 /// What all threads share.
 struct Chaos<'a> {
     args: &'a Args,
     binary: PathBuf,
     folder: PathBuf,
-    scenarios: Vec<&'static Scenario>,
-    kept: Vec<Point>,
-    next: AtomicU32,
+    points: Vec<Point>,
+    next: AtomicUsize,
     counts: Mutex<BTreeMap<String, Counts>>,
     tally: Mutex<Tally>,
 }
@@ -94,22 +93,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if workspace::find_program("strace").is_none() {
         workspace::install_packages(&["strace"])?;
     }
+    let scenarios = draw::chosen(args.only.as_deref())?;
     let chaos = Chaos {
         args,
         binary: binary(args)?,
         folder: fs::canonicalize(workspace::target_dir())?,
-        scenarios: chosen(args)?,
-        kept: kept(args)?,
-        next: AtomicU32::new(0),
+        points: draw::points(args, &scenarios)?,
+        next: AtomicUsize::new(0),
         counts: Mutex::default(),
         tally: Mutex::default(),
     };
-    println!(
-        "{} points by seed {}, and {} kept ones",
-        args.points,
-        args.seed,
-        chaos.kept.len()
-    );
+    println!("{} points by seed {}", chaos.points.len(), args.seed);
     let began = Instant::now();
     thread::scope(|scope| {
         for _ in 0..args.towns.max(1) {
@@ -120,14 +114,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let tally = lock(&chaos.tally);
     println!("\n{}\n{:.0} s", tally.table(), began.elapsed().as_secs_f64());
     match tally.failures() {
-        0 => Ok(()),
-        failures => Err(format!("{failures} of {} points broke a promise", args.points).into()),
+        0 => tally.expect_kills(args.kills_each, &scenarios),
+        failures => Err(format!("{failures} of {} points broke a promise", chaos.points.len()).into()),
     }
 }
 
-/// So many points of all scenarios, with the first seed and the program as the tests have built it: alone it would
-/// be built once more, with other features.
-pub(crate) fn run_points(points: u32) -> Outcome {
+/// Ten kills of an owner, a holder and the coordinator each, and some errors, with the first seed and the program as the
+/// tests have built it: alone it would be built once more, with other features.
+pub(crate) fn run_ci() -> Outcome {
     workspace::run(&mut workspace::cargo(&[
         "test",
         "--quiet",
@@ -135,14 +129,28 @@ pub(crate) fn run_points(points: u32) -> Outcome {
         "--no-run",
     ]))?;
     run(&Args {
-        points,
-        seed: 1,
-        only: None,
-        fault: None,
-        towns: 2,
-        keep: false,
+        kills_each: 10,
+        errors: 6,
         binary: Some(workspace::debug_binary()),
+        ..Args::of_points(0)
     })
+}
+
+impl Args {
+    /// So many points of all scenarios, with the first seed.
+    fn of_points(points: u32) -> Self {
+        Self {
+            points,
+            kills_each: 0,
+            errors: 0,
+            seed: 1,
+            only: None,
+            fault: None,
+            towns: 2,
+            keep: false,
+            binary: None,
+        }
+    }
 }
 
 fn binary(args: &Args) -> Outcome<PathBuf> {
@@ -150,42 +158,6 @@ fn binary(args: &Args) -> Outcome<PathBuf> {
         return Ok(fs::canonicalize(binary)?);
     }
     workspace::debug_skep()
-}
-
-fn chosen(args: &Args) -> Outcome<Vec<&'static Scenario>> {
-    let wanted = |scenario: &&Scenario| {
-        let title = scenario.title();
-        args.only
-            .as_deref()
-            .is_none_or(|parts| parts.split(',').any(|part| title.contains(part)))
-    };
-    let scenarios: Vec<_> = scenario::ALL.iter().filter(wanted).collect();
-    match scenarios.is_empty() {
-        false => Ok(scenarios),
-        true => {
-            let all: Vec<_> = scenario::ALL.iter().map(Scenario::title).collect();
-            Err(format!("no such scenario; there are {}", all.join(", ")).into())
-        }
-    }
-}
-
-/// Those of the kept ones that are among the chosen.
-fn kept(args: &Args) -> Outcome<Vec<Point>> {
-    let mut points = Vec::new();
-    for scenario in chosen(args)? {
-        let title = scenario.title();
-        let of_it = KEPT
-            .iter()
-            .filter(|(kept, _)| *kept == title && args.fault.is_none());
-        for (_, fault) in of_it {
-            points.push(Point {
-                scenario,
-                fault: Some(fault.parse()?),
-                seed: 0,
-            });
-        }
-    }
-    Ok(points)
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -198,9 +170,9 @@ impl Chaos<'_> {
         let mut scene = None;
         while interrupt::check().is_ok() {
             let Some(point) = self.next_point() else { break };
-            let title = point.scenario.title();
+            let title = point.scenario(0).title();
             let began = Instant::now();
-            if let Err(error) = self.point(&mut scene, &point) {
+            if let Err(error) = self.point(&mut scene, point) {
                 self.complain(&title, None, &error.to_string(), scene.take());
             }
             lock(&self.tally).took(&title, began.elapsed());
@@ -211,61 +183,66 @@ impl Chaos<'_> {
         self.close(scene);
     }
 
-    /// Kept ones first, then the scenarios in turn.
-    fn next_point(&self) -> Option<Point> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) as usize;
-        if let Some(point) = self.kept.get(number) {
-            return Some(point.clone());
-        }
-        let number = number - self.kept.len();
-        (number < self.args.points as usize).then(|| Point {
-            scenario: self.scenarios
-                [(number + usize::try_from(self.args.seed).unwrap_or(0)) % self.scenarios.len()],
-            fault: self.args.fault.clone(),
-            seed: self.args.seed << 32 | number as u64,
-        })
+    fn next_point(&self) -> Option<&Point> {
+        self.points.get(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Strikes once: sooner, where the first choice was too late.
+    /// Strikes once: another fault is drawn where one did not happen.
     fn point(&self, scene: &mut Option<Scene>, point: &Point) -> Outcome {
-        if scene.is_none() {
-            *scene = Some(Scene::new(Town::found(&self.binary, &self.folder)?));
-        }
-        let Some(town) = scene else {
-            return Ok(());
-        };
-        let mut fault = self.fault(town, point)?;
-        while let Some(now) = fault {
-            let outcome = play(town, point.scenario, Some(&now));
-            if interrupt::check().is_err() {
-                return Ok(());
-            }
-            match outcome {
-                Ok(played) => {
-                    self.tell(point.scenario, &now, &played);
-                    fault = (!played.has_struck).then(|| now.sooner()).flatten();
-                }
-                Err(error) => {
-                    let title = point.scenario.title();
-                    self.complain(&title, Some(&now), &error.to_string(), scene.take());
-                    return Ok(());
-                }
+        let draws = if point.fault.is_some() { 1 } else { DRAWS };
+        for attempt in 0..draws {
+            if self.strike(scene, point, attempt)? {
+                break;
             }
         }
         Ok(())
     }
 
+    /// Strikes: sooner, where the first choice was too late. Returns whether there is nothing more to try.
+    fn strike(&self, scene: &mut Option<Scene>, point: &Point, attempt: usize) -> Outcome<bool> {
+        if scene.is_none() {
+            *scene = Some(Scene::new(Town::found(&self.binary, &self.folder)?));
+        }
+        let Some(town) = scene else {
+            return Ok(true);
+        };
+        let scenario = point.scenario(attempt);
+        let mut fault = self.fault(town, point, attempt)?;
+        while let Some(now) = fault {
+            let outcome = play(town, scenario, Some(&now));
+            if interrupt::check().is_err() {
+                return Ok(true);
+            }
+            match outcome {
+                Ok(played) => {
+                    self.tell(scenario, &now, &played);
+                    if played.has_struck {
+                        return Ok(true);
+                    }
+                    fault = now.sooner();
+                }
+                Err(error) => {
+                    let title = scenario.title();
+                    self.complain(&title, Some(&now), &error.to_string(), scene.take());
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// The fault of a point: the one that was asked for, or one of those that can happen.
-    fn fault(&self, scene: &mut Scene, point: &Point) -> Outcome<Option<Fault>> {
+    fn fault(&self, scene: &mut Scene, point: &Point, attempt: usize) -> Outcome<Option<Fault>> {
         if point.fault.is_some() {
             return Ok(point.fault.clone());
         }
-        let title = point.scenario.title();
+        let scenario = point.scenario(attempt);
+        let title = scenario.title();
         let known = lock(&self.counts).get(&title).cloned();
         let counts = match known {
             Some(counts) => counts,
             None => {
-                let counts = play(scene, point.scenario, None)?.counts;
+                let counts = play(scene, scenario, None)?.counts;
                 // Who had nothing to do this time may have next time.
                 if !counts.is_empty() {
                     lock(&self.counts).insert(title, counts.clone());
@@ -273,7 +250,8 @@ impl Chaos<'_> {
                 counts
             }
         };
-        Ok(Fault::draw(&counts, &mut SmallRng::seed_from_u64(point.seed)))
+        let mut chance = SmallRng::seed_from_u64(point.seed ^ (attempt as u64) << 48);
+        Ok(Fault::draw(&counts, point.wanted, &mut chance))
     }
 
     fn tell(&self, scenario: &Scenario, fault: &Fault, played: &Played) {

@@ -56,7 +56,7 @@ const STEPS: [Step; 11] = [
     },
     Step {
         name: "chaos",
-        run: || chaos::run_points(30),
+        run: || chaos::run_ci(),
     },
     Step {
         name: "browser",

@@ -41,6 +41,16 @@ pub(super) enum Blow {
     Broken,
 }
 
+/// What kind of blow a point is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A kill in three of five.
+    Any,
+    Kill,
+    /// A disk that is full or fails.
+    Error,
+}
+
 /// A blow at the so-manieth call of a kind in a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -75,11 +85,16 @@ impl Blow {
 }
 
 impl Fault {
-    /// One that lies within what was counted; three in five kill.
-    pub(super) fn draw(counts: &Counts, chance: &mut impl Rng) -> Option<Self> {
+    /// One that lies within what was counted; a kill, where no disk was used.
+    pub(super) fn draw(counts: &Counts, wanted: Wanted, chance: &mut impl Rng) -> Option<Self> {
         let seen =
             |blow: Blow| -> Vec<&str> { blow.calls().filter(|call| counts.contains_key(*call)).collect() };
-        let blow = match chance.random_range(0..5) {
+        let number = match wanted {
+            Wanted::Any => chance.random_range(0..5),
+            Wanted::Error => chance.random_range(0..2),
+            Wanted::Kill => 2,
+        };
+        let blow = match number {
             0 if !seen(Blow::Full).is_empty() => Blow::Full,
             1 if !seen(Blow::Broken).is_empty() => Blow::Broken,
             _ => Blow::Kill,
@@ -186,11 +201,15 @@ mod tests {
     fn a_fault_lies_within_what_was_counted() {
         let counts = count(TRACE);
         for seed in 0..200 {
-            let fault = Fault::draw(&counts, &mut SmallRng::seed_from_u64(seed)).unwrap();
+            let draw = |wanted| Fault::draw(&counts, wanted, &mut SmallRng::seed_from_u64(seed)).unwrap();
+            let fault = draw(Wanted::Any);
             assert!(fault.when <= counts[&fault.call], "{fault}");
             assert_eq!(fault.to_string().parse(), Ok(fault));
+            assert_eq!(draw(Wanted::Kill).blow, Blow::Kill);
+            assert_ne!(draw(Wanted::Error).blow, Blow::Kill);
         }
-        assert!(Fault::draw(&Counts::new(), &mut SmallRng::seed_from_u64(0)).is_none());
+        let nothing = Fault::draw(&Counts::new(), Wanted::Any, &mut SmallRng::seed_from_u64(0));
+        assert!(nothing.is_none());
     }
 
     #[test]

@@ -233,6 +233,12 @@ pub(super) const ALL: &[Scenario] = table! {
 };
 
 impl Scenario {
+    /// What kind of process is struck: owner, holder, coordinator or guest.
+    pub(super) fn strikes(&self) -> &'static str {
+        self.struck
+            .trim_end_matches(|c: char| c == '-' || c.is_ascii_digit())
+    }
+
     /// As `--only` and the table name it.
     pub(super) fn title(&self) -> String {
         format!("{}/{}", self.name, self.struck.trim_end_matches("-1"))

@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    draw::STRUCK,
     fault::{Blow, Fault},
     play::Played,
+    scenario::Scenario,
 };
-use crate::bench::report::render;
+use crate::{Outcome, bench::report::render};
 
 /// The sums, by scenario.
 #[derive(Default)]
@@ -76,7 +78,32 @@ impl Tally {
         self.rows.values().map(|row| row.failures).sum()
     }
 
-    /// One line for each scenario, and one for all.
+    /// Each that these scenarios strike was killed so often, or it says who was not.
+    pub(super) fn expect_kills(&self, each: u32, scenarios: &[&Scenario]) -> Outcome {
+        for struck in STRUCK {
+            let is_struck = scenarios.iter().any(|scenario| scenario.strikes() == struck);
+            let kills = self.all_of(struck).kills;
+            if is_struck && kills < each {
+                return Err(format!("{kills} kills of {struck} happened, and not {each}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The sums of the rows in which one of this kind is struck.
+    fn all_of(&self, struck: &str) -> Row {
+        let is_of_it = |title: &str| {
+            title
+                .split_once('/')
+                .is_some_and(|(_, who)| who.starts_with(struck))
+        };
+        let mut all = Row::default();
+        let rows = self.rows.iter().filter(|(title, _)| is_of_it(title));
+        rows.for_each(|(_, row)| all.add(row));
+        all
+    }
+
+    /// One line for each scenario, one for each that was struck by number, and one for all.
     pub(super) fn table(&self) -> String {
         let head = [
             "scenario/struck",
@@ -93,6 +120,9 @@ impl Tally {
             all.add(row);
             lines.push(row.cells(title));
         }
+        for struck in STRUCK {
+            lines.push(self.all_of(struck).cells(&format!("all of {struck}")));
+        }
         lines.push(all.cells("all"));
         render(&lines)
     }
@@ -104,7 +134,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::scenario::ALL, *};
 
     #[test]
     fn the_last_line_has_the_sums() {
@@ -124,5 +154,25 @@ mod tests {
         let last: Vec<&str> = table.lines().last().unwrap().split('|').map(str::trim).collect();
         assert_eq!(last[1..8], ["all", "1", "2", "1", "0", "1", "1.5"]);
         assert_eq!(tally.failures(), 1);
+    }
+
+    #[test]
+    fn kills_are_counted_by_who_was_struck() {
+        let mut tally = Tally::default();
+        let kill: Fault = "kill:fsync:1".parse().unwrap();
+        let struck = Played {
+            has_struck: true,
+            ..Played::default()
+        };
+        for title in ["backup/holder", "rebuild/holder-2", "backup/owner"] {
+            tally.played(title, &kill, &struck);
+        }
+        tally.played("get/owner", &kill, &Played::default());
+        let scenarios: Vec<&Scenario> = ALL.iter().filter(|it| it.strikes() != "coordinator").collect();
+        assert!(tally.expect_kills(1, &scenarios).is_ok());
+        let error = tally.expect_kills(2, &scenarios).unwrap_err();
+        assert!(error.to_string().contains("1 kills of owner"), "{error}");
+        let row = tally.all_of("holder");
+        assert_eq!((row.kills, row.missed), (2, 0));
     }
 }
