@@ -47,8 +47,8 @@ pub(super) enum Waiter {
     Bulk(BulkSink),
     /// Somebody, for bulk bytes; a segment is being read.
     Reading,
-    /// Nobody.
-    Abandoned,
+    /// Nobody. So many bulk bytes may still come.
+    Abandoned { left: usize },
 }
 
 /// What to do with a segment.
@@ -59,6 +59,8 @@ pub(super) enum SegmentFor {
     Nobody,
     /// No bulk answer is expected under this id.
     Unexpected,
+    /// It is more than was asked for.
+    TooMuch,
 }
 
 /// The table.
@@ -117,14 +119,20 @@ impl Asked {
     /// Opens a request for whose answer nobody waits, if there is a free place.
     pub(super) fn open_unwaited(&self) -> Option<u32> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        self.open(place, Waiter::Abandoned)
+        self.open(place, Waiter::Abandoned { left: 0 })
     }
 
     /// Nobody waits any more. True if the other side should be told.
     pub(super) fn abandon(&self, id: u32) -> bool {
         match self.lock().open.get_mut(&id) {
             Some(entry) => {
-                entry.waiter = Waiter::Abandoned;
+                let left = match &entry.waiter {
+                    Waiter::Bulk(sink) => sink.left,
+                    Waiter::Abandoned { left } => *left,
+                    // Known once the segment has been read.
+                    Waiter::Message(_) | Waiter::Reading => 0,
+                };
+                entry.waiter = Waiter::Abandoned { left };
                 true
             }
             None => false,
@@ -139,24 +147,30 @@ impl Asked {
         let done = match entry.waiter {
             Waiter::Message(done) => done,
             Waiter::Bulk(sink) => sink.done,
-            Waiter::Reading | Waiter::Abandoned => return true,
+            Waiter::Reading | Waiter::Abandoned { .. } => return true,
         };
         // Whoever waited may be gone since: then nobody wants the answer.
         let _ = done.send(Answer::Message { kind, body });
         true
     }
 
-    /// Where the next segment of this request goes.
-    pub(super) fn segment(&self, id: u32) -> SegmentFor {
+    /// Where the next segment of this request goes, which has so many bytes.
+    pub(super) fn segment(&self, id: u32, length: usize) -> SegmentFor {
         let mut table = self.lock();
         let Some(entry) = table.open.get_mut(&id) else {
             return SegmentFor::Unexpected;
         };
         match std::mem::replace(&mut entry.waiter, Waiter::Reading) {
+            Waiter::Bulk(sink) if length > sink.left => SegmentFor::TooMuch,
             Waiter::Bulk(sink) => SegmentFor::Sink(sink),
-            Waiter::Abandoned => {
-                entry.waiter = Waiter::Abandoned;
-                SegmentFor::Nobody
+            Waiter::Abandoned { left } => {
+                entry.waiter = Waiter::Abandoned {
+                    left: left.saturating_sub(length),
+                };
+                match length > left {
+                    true => SegmentFor::TooMuch,
+                    false => SegmentFor::Nobody,
+                }
             }
             waiter @ (Waiter::Message(_) | Waiter::Reading) => {
                 entry.waiter = waiter;
@@ -167,10 +181,11 @@ impl Asked {
 
     /// A segment has been read and more follow.
     pub(super) fn put_back(&self, id: u32, sink: BulkSink) {
-        if let Some(entry) = self.lock().open.get_mut(&id)
-            && matches!(entry.waiter, Waiter::Reading)
-        {
-            entry.waiter = Waiter::Bulk(sink);
+        if let Some(entry) = self.lock().open.get_mut(&id) {
+            entry.waiter = match entry.waiter {
+                Waiter::Reading => Waiter::Bulk(sink),
+                _ => Waiter::Abandoned { left: sink.left },
+            };
         }
     }
 
@@ -218,7 +233,7 @@ mod tests {
         let asked = Asked::new(8);
         let open = || {
             let place = Arc::clone(&asked.places).try_acquire_owned().unwrap();
-            asked.open(place, Waiter::Abandoned).unwrap()
+            asked.open(place, Waiter::Abandoned { left: 0 }).unwrap()
         };
         assert_eq!(open(), 1);
         asked.lock().last_id = REPLY - 2;

@@ -131,7 +131,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             .map_err(|Overdrawn| CloseReason::Misbehaved("more bulk bytes than credit"))?;
         let id = header.request & !REPLY;
         let last = header.kind == SEGMENT_LAST;
-        match self.shared.asked.segment(id) {
+        if length == 0 && !last {
+            return Err(CloseReason::Misbehaved("a segment with nothing in it"));
+        }
+        match self.shared.asked.segment(id, length) {
+            SegmentFor::TooMuch => return Err(CloseReason::Misbehaved("more bulk bytes than asked for")),
             SegmentFor::Unexpected => return Err(CloseReason::Misbehaved("bulk bytes nobody asked for")),
             SegmentFor::Nobody => {
                 in_time(&self.shared, discard(&mut self.stream, length as u64)).await?;
@@ -140,9 +144,6 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 }
             }
             SegmentFor::Sink(mut sink) => {
-                if length > sink.left {
-                    return Err(CloseReason::Misbehaved("more bulk bytes than asked for"));
-                }
                 let reading = read_segment(&mut self.stream, &mut sink, length);
                 in_time(&self.shared, reading).await?;
                 if last {

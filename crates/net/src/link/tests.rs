@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
 
+mod endless;
+
 const SEG: usize = SEGMENT_BYTES as usize;
 const MIB: usize = 1 << 20;
 
@@ -389,18 +391,6 @@ async fn what_the_protocol_forbids_closes_the_link() {
             "{case}"
         );
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn more_bulk_than_asked_for_closes_the_link() {
-    let (link, _inbox, mut hand) = Hand::opposite(Limits::of(Lane::Bulk), 0).await;
-    let flooding = async {
-        let (request, _) = hand.expect::<Read>().await;
-        hand.send_raw(SEGMENT, request | REPLY, &[0; 101]).await;
-        hand.expect_turned_away(&link).await;
-    };
-    let (read, ()) = tokio::join!(link.read(&READ, 100, BytesMut::new(), None), flooding);
-    assert!(matches!(read, Err(AskError::Closed(CloseReason::Misbehaved(_)))));
 }
 
 #[tokio::test(start_paused = true)]
