@@ -3,7 +3,10 @@
 //! Input: for each fact the lengths of key and value, two bytes each, then both.
 #![no_main]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use libfuzzer_sys::fuzz_target;
 use skep_engine::{
@@ -14,15 +17,17 @@ use skep_engine::{
 use skep_gateway::p2pbrs::server;
 use skep_wire::{Moment, SigningKey};
 
+static KEY: LazyLock<Arc<SigningKey>> = LazyLock::new(|| Arc::new(SigningKey::from_seed([1; 32])));
+
 fuzz_target!(|data: &[u8]| {
     if let Some(docket) = Docket::decode(data) {
         assert!(Docket::decode(&docket.encode()).is_some());
     }
     let facts = facts(data);
-    let (network_key, heartbeat) = (Arc::new(SigningKey::from_seed([1; 32])), Duration::from_secs(10));
+    let heartbeat = Duration::from_secs(10);
     let config = Config {
-        coordinator_key: Arc::clone(&network_key),
-        network_key,
+        coordinator_key: Arc::clone(&KEY),
+        network_key: Arc::clone(&KEY),
         max_peers: 100,
         heartbeat,
         failed_after: 30 * heartbeat,

@@ -25,6 +25,8 @@ mod links;
 mod listing;
 pub mod node;
 mod outgoing;
+#[doc(hidden)]
+pub mod parsers;
 pub mod publish;
 mod restore;
 pub mod scanning;

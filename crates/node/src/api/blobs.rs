@@ -19,9 +19,12 @@ use crate::fetch::{GetError, Stream};
 
 /// What a request wants of a file.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+pub(crate) enum Wanted {
+    /// All of it.
     All,
+    /// A part, which lies in it.
     Part(Range<u64>),
+    /// What is not there.
     Nothing,
 }
 
@@ -113,7 +116,7 @@ async fn pass_on(
 }
 
 /// Reads a `Range` for a file of `size` bytes. What is not understood counts as not said.
-fn wanted(value: &str, size: u64) -> Wanted {
+pub(crate) fn wanted(value: &str, size: u64) -> Wanted {
     let Some((first, last)) = value.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
         return Wanted::All;
     };

@@ -11,7 +11,7 @@ use skep_wire::key::equal;
 ///
 /// # Errors
 /// The status to refuse it with.
-pub(super) fn admit(headers: &HeaderMap, port: u16, token: &str) -> Result<(), StatusCode> {
+pub(crate) fn admit(headers: &HeaderMap, port: u16, token: &str) -> Result<(), StatusCode> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(header::HOST).unwrap_or_default();
     if !is_ours(host, port) {

@@ -4,9 +4,9 @@
 //! Long work answers with one JSON object per line; going away stops it.
 
 mod backups;
-mod blobs;
+pub(crate) mod blobs;
 mod error;
-mod guard;
+pub(crate) mod guard;
 mod keeping;
 mod metrics;
 mod schedules;

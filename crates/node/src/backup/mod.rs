@@ -34,6 +34,7 @@ mod words;
 mod tests;
 
 pub use error::BackupError;
+pub(crate) use scan::compile_rules;
 pub(crate) use {
     crew::Crew,
     devices::{list as devices, revoke},

@@ -16,7 +16,7 @@ const RETRY_S: u64 = 10 * 60;
 
 /// All schedules of a peer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Book {
+pub(crate) struct Book {
     /// Counts all that there ever were: a number is never given to another one.
     last_number: u64,
     schedules: Vec<Schedule>,
@@ -38,19 +38,19 @@ impl Schedule {
         // A clock that was set back is believed: nothing waits for a time that was never reached.
         let regular = self.when.next(self.since.min(now), zone);
         match self.last.as_ref().filter(|last| last.error.is_some()) {
-            Some(failed) => regular.min(failed.at.min(now) + RETRY_S),
+            Some(failed) => regular.min(failed.at.min(now).saturating_add(RETRY_S)),
             None => regular,
         }
     }
 }
 
 impl Book {
-    /// Takes a schedule in and returns its number; none if there are too many.
-    pub(super) fn add(&mut self, when: When, request: BackupRequest, now: u64) -> Option<u64> {
+    /// Takes a schedule in and returns its number; none if there are too many, or were.
+    pub(crate) fn add(&mut self, when: When, request: BackupRequest, now: u64) -> Option<u64> {
         if self.schedules.len() >= MAX_SCHEDULES {
             return None;
         }
-        self.last_number += 1;
+        self.last_number = self.last_number.checked_add(1)?;
         self.schedules.push(Schedule {
             number: self.last_number,
             when,
@@ -76,7 +76,7 @@ impl Book {
     }
 
     /// When one is due next.
-    pub(super) fn next(&self, now: u64, zone: &TimeZone) -> Option<u64> {
+    pub(crate) fn next(&self, now: u64, zone: &TimeZone) -> Option<u64> {
         self.schedules
             .iter()
             .map(|schedule| schedule.due(now, zone))
@@ -91,7 +91,7 @@ impl Book {
     }
 
     /// All of them, as people see them.
-    pub(super) fn lines(&self, now: u64, zone: &TimeZone, running: Option<u64>) -> Vec<ScheduleLine> {
+    pub(crate) fn lines(&self, now: u64, zone: &TimeZone, running: Option<u64>) -> Vec<ScheduleLine> {
         let line = |schedule: &Schedule| ScheduleLine {
             number: schedule.number,
             when: schedule.when.to_string(),
@@ -190,6 +190,15 @@ mod tests {
         assert_eq!(book.lines(now, &TimeZone::UTC, Some(4)).len(), 2);
         while book.add(When::Hourly, BackupRequest::default(), now).is_some() {}
         assert_eq!(book.lines(now, &TimeZone::UTC, None).len(), MAX_SCHEDULES);
+    }
+
+    #[test]
+    fn a_forged_book_overflows_nothing() {
+        let mut book = book(&["every 1 hour"], u64::MAX);
+        book.ran(1, u64::MAX, result(u64::MAX, Some("no")));
+        assert_eq!(book.next(u64::MAX, &TimeZone::UTC), Some(u64::MAX));
+        book.last_number = u64::MAX;
+        assert_eq!(book.add(When::Hourly, BackupRequest::default(), 0), None);
     }
 
     #[test]

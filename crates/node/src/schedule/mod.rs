@@ -2,8 +2,8 @@
 //!
 //! What is due when is decided in [`book`], from times in [`when`]; here are the file, the clock and the work.
 
-mod book;
-mod when;
+pub(crate) mod book;
+pub(crate) mod when;
 
 use std::{
     io,

@@ -27,7 +27,7 @@ use self::{file::Job, pending::Above, roots::Roots, rules::Rules, walk::Walker};
 use super::{crew::Crew, lock, meter::Meter, reader::Reader};
 use crate::api::types::Skipped;
 
-pub(crate) use self::rules::{BadGlob, parse as parse_globs};
+pub(crate) use self::rules::{BadGlob, compile as compile_rules, parse as parse_globs};
 
 /// No file system counts time in longer steps.
 const COARSEST_CLOCK_S: i64 = 2;

@@ -86,8 +86,13 @@ fn read(path: &Path, folder: &dyn Folder) -> Option<Gitignore> {
     folder.find(FILE).ok().flatten()?;
     let mut text = vec![0; MAX_FILE_BYTES];
     let len = folder.file(FILE).ok()?.read_at(0, &mut text).ok()?;
+    compile(path, &text[..len])
+}
+
+/// The rules that a file in the folder `path` has.
+pub(crate) fn compile(path: &Path, text: &[u8]) -> Option<Gitignore> {
     let mut builder = GitignoreBuilder::new(path);
-    for line in String::from_utf8_lossy(&text[..len]).lines() {
+    for line in String::from_utf8_lossy(text).lines() {
         let _ = builder.add_line(None, line);
     }
     builder.build().ok()
