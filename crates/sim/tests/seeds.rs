@@ -34,3 +34,9 @@ fn seed_162_a_rotten_shard_is_not_needed() {
 fn seed_199_a_rotten_shard_is_not_needed() {
     check(199);
 }
+
+/// What was shared twice had a torn manifest after a power cut: the second time replaced the first, which was durable.
+#[test]
+fn seed_767_what_is_shared_again_stays_whole() {
+    check(767);
+}

@@ -23,6 +23,8 @@ use crate::{open_files::OpenFiles, place::Place};
 
 /// Files that are open at once, of all contents together.
 const OPEN_FILES: usize = 128;
+/// Compared at a time.
+const COMPARED_BYTES: usize = 64 << 10;
 
 /// The folder that the store keeps its own files in.
 pub struct Home {
@@ -87,6 +89,16 @@ impl Home {
         self.dir.rename(&new, path, Replace::Allow)
     }
 
+    /// Writes the manifest of a content, unless it is there: the one that is there may be durable, and an inventory
+    /// may rely on it.
+    pub(crate) fn keep_manifest(&self, id: BlobId, bytes: &[u8]) -> io::Result<()> {
+        let path = manifest(id);
+        match self.read(&path) {
+            Ok(file) if is_all_of(&*file, bytes).unwrap_or(false) => Ok(()),
+            _ => self.replace(&path, |file| file.write_at(0, bytes)),
+        }
+    }
+
     /// Lets `fill` write the inventory of a place. Outline and manifest of the content are durable
     /// before: who finds the inventory after a power cut finds them too.
     pub(crate) fn note(
@@ -121,6 +133,22 @@ impl Home {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a file is these bytes, and nothing more.
+fn is_all_of(file: &dyn File, bytes: &[u8]) -> io::Result<bool> {
+    if file.stat()?.size != bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut there = vec![0; COMPARED_BYTES.min(bytes.len())];
+    for (number, part) in (0..).zip(bytes.chunks(COMPARED_BYTES)) {
+        let there = &mut there[..part.len()];
+        file.read_exact_at(number * COMPARED_BYTES as u64, there)?;
+        if there != part {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub(crate) fn outlines(id: BlobId) -> RelPath {

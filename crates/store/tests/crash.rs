@@ -332,6 +332,30 @@ fn a_scan_that_fails_anywhere_is_right_the_next_time() {
 }
 
 #[test]
+fn what_is_shared_again_can_be_served_after_a_power_cut() {
+    let publisher = Publisher::folder();
+    for seed in 0..64 {
+        let disk = Disk::new();
+        for (name, content) in &publisher.files {
+            disk.write(&Path::new("/pub/x").join(name), content).unwrap();
+        }
+        let start = || {
+            let home = Home::open(disk.make_dir(Path::new("/home")).unwrap()).unwrap();
+            (home, place(&disk, Path::new("/pub"), "x"))
+        };
+        let (home, place) = start();
+        share(&home, &place, true);
+        share(&home, &place, true);
+        disk.crash(Crash::TornPower(seed));
+        let (home, place) = start();
+        if let Ok(source) = Source::open(&home, &place) {
+            let read = source.check_bytes(&hashing(1));
+            assert!(read.is_ok(), "seed {seed}: {read:?}");
+        }
+    }
+}
+
+#[test]
 fn our_own_files_may_be_damaged_anywhere() {
     let publisher = Publisher::folder();
     let mut machine = Machine::new();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     hashing::Hashing,
-    home::{self, Home},
+    home::Home,
     inventory::{self, Item},
     outlines::{Object, OutlineError, Outlines, Slots},
     place::Place,
@@ -98,8 +98,7 @@ pub(super) fn keep_folder(
         size: manifest.len() as u64,
         kind: ContentKind::Folder,
     };
-    home.replace(&home::manifest(head.id), |file| file.write_at(0, &manifest))
-        .map_err(ScanError::Home)?;
+    home.keep_manifest(head.id, &manifest).map_err(ScanError::Home)?;
     drop(manifest);
     keep(home, place, content, Some(&head), files, last)
 }
