@@ -30,7 +30,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         (None, Some(seed)) => vec!["--seed".to_owned(), seed.to_string()],
         (None, None) => vec!["--seeds".to_owned(), args.seeds.to_string()],
     };
-    let mut simulation = workspace::cargo(&["run", "--quiet", "--package=skep-sim", "--"]);
+    let mut simulation = workspace::cargo(&["run", "--quiet"]);
+    simulation.args(["--profile=simulation", "--package=skep-sim", "--"]);
     workspace::run(simulation.args(words))
 }
 

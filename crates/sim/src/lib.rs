@@ -12,6 +12,7 @@ mod play;
 pub mod scenario;
 mod town;
 mod truth;
+mod version1;
 
 use std::{
     cell::RefCell,

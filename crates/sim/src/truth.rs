@@ -9,7 +9,7 @@ use skep_wire::{BlobId, PeerId};
 use tokio::time::Instant;
 
 use crate::{
-    inspector::Findings,
+    inspector::{Fetched, Findings},
     scenario::{ItemNumber, PeerNumber},
 };
 
@@ -65,7 +65,37 @@ impl Truth {
                 self.judge_holder(*content, *asked, holder.peer, holder.complete)?;
             }
         }
-        Ok(())
+        match &findings.fetched {
+            Some(fetched) => self.judge_fetched(fetched),
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever has it gives the right bytes, or none.
+    fn judge_fetched(&self, fetched: &Fetched) -> Result<(), String> {
+        match fetched.right {
+            Ok(false) if !self.has_decayed(fetched) => {
+                Err(format!("a holder gives wrong bytes: {fetched:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// In the calm whoever has it gives it.
+    pub(crate) fn judge_last_fetched(&self, fetched: &Fetched) -> Result<(), String> {
+        match &fetched.right {
+            Err(why) if !self.has_decayed(fetched) => Err(format!(
+                "the inspector cannot fetch {} in the calm: {why}",
+                fetched.content.short()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn has_decayed(&self, fetched: &Fetched) -> bool {
+        let (item, peer) = (self.items.get(&fetched.content), self.peers.get(&fetched.holder));
+        item.zip(peer)
+            .is_some_and(|(&item, &peer)| self.decayed.contains(&(peer, item)))
     }
 
     /// What was promised and is not listed.

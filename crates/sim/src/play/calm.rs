@@ -127,7 +127,11 @@ impl Player {
             .last_findings
             .take()
             .ok_or("the inspector is not received in the calm")?;
-        self.truth.judge_shares(&findings)
+        self.truth.judge_shares(&findings)?;
+        match &findings.fetched {
+            Some(fetched) => self.truth.judge_last_fetched(fetched),
+            None => Ok(()),
+        }
     }
 
     /// What is published and has an honest holder can be downloaded.

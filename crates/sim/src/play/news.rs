@@ -203,6 +203,12 @@ impl Player {
             Ok(findings) => {
                 self.note_copies();
                 self.truth.judge(&findings)?;
+                if let Some(fetched) = &findings.fetched {
+                    self.tell(format_args!(
+                        "the inspector asked for a chunk: {:?}",
+                        fetched.right
+                    ));
+                }
                 self.last_findings = Some(findings);
             }
             Err(why) => self.tell(format_args!("the inspector was not received: {why}")),
