@@ -235,6 +235,10 @@ impl Player {
 
     fn share(&mut self, pair: Pair) -> Result<(), String> {
         let (peer, item) = pair;
+        // Read again, what has decayed would be another content of the same name.
+        if self.truth.decayed.contains(&pair) {
+            return Ok(());
+        }
         let disk = self.town.peers[peer].machine.disk();
         if self.items[item].judge(disk, &own(item)) == Copy::Absent {
             self.items[item]

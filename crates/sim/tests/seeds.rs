@@ -40,3 +40,9 @@ fn seed_199_a_rotten_shard_is_not_needed() {
 fn seed_767_what_is_shared_again_stays_whole() {
     check(767);
 }
+
+/// The disk was full when a shared file was read again after a power cut, and so the share was dropped for ever.
+#[test]
+fn seed_3641_what_cannot_be_read_now_is_offered_later() {
+    check(3641);
+}
