@@ -15,6 +15,8 @@ use crate::{Outcome, interrupt};
 
 /// How long anything may take. On a busy machine, and watched by strace, things take long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Of what it said, when something does not come.
+const LAST_LINES: usize = 8;
 /// How often somebody looks who waits.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -80,13 +82,14 @@ impl Program {
 
     /// Waits for an event of that kind; an error if the process ends without it.
     pub(crate) fn wait_event(&mut self, kind: &str) -> Outcome<Value> {
-        within(kind, || {
+        let seen = within(kind, || {
             let ended = self.has_ended();
             match last_event(&self.said(), kind) {
                 None if ended => Err(self.complaint().into()),
                 event => Ok(event),
             }
-        })
+        });
+        seen.map_err(|e| format!("{e}\nlast it said:\n{}", self.last_words()).into())
     }
 
     /// Waits until it has ended well, and returns the last thing it said.
@@ -128,6 +131,12 @@ impl Program {
         let error = last_event(&said, "error").and_then(|event| Some(event["message"].as_str()?.to_owned()));
         let last = said.lines().rfind(|line| !line.trim().is_empty());
         error.unwrap_or_else(|| format!("it ended: {}", last.unwrap_or("it said nothing")))
+    }
+
+    fn last_words(&self) -> String {
+        let said = self.said();
+        let lines: Vec<_> = said.lines().rev().take(LAST_LINES).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 }
 
