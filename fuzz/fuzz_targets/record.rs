@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use skep_wire::{
     Signed, SigningKey,
     backup::{
-        Cancelation, Condemnation, Head, PackRecord, Permit, Roster, decode_pack_list, encode_pack_list,
+        Cancelation, Condemnation, Head, PackRecord, Permit, Roster, Surplus, decode_pack_list,
+        encode_pack_list,
     },
     record::{CoordinatorCertificate, Grant, Revocations, ShareRecord},
     signed::{Record, SignedError},
@@ -28,6 +29,7 @@ fuzz_target!(|data: &[u8]| {
         judge::<Head>(bytes);
         judge::<Condemnation>(bytes);
         judge::<Cancelation>(bytes);
+        judge::<Surplus>(bytes);
         judge::<Permit>(bytes);
     }
     if let Some(packs) = decode_pack_list(data) {

@@ -9,7 +9,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use skep_wire::{PackId, PeerId};
+use skep_wire::{
+    PackId, PeerId,
+    backup::PackRecord,
+    chunk::{CHUNK_BYTES, Check, UNITS_PER_CHUNK},
+    message::{OutlinePage, ShardProof},
+    outline, proof,
+};
 
 /// After so many audits of a shard in a row that brought no answer, it is lost.
 const MAX_MISSED: u8 = 3;
@@ -182,6 +188,33 @@ impl Standing {
         self.missed.retain(|(holder, _), _| holder != peer);
         self.holders.remove(peer);
     }
+}
+
+/// Whether an answer shows that leaf of that shard of a pack.
+#[must_use]
+pub fn is_right(record: &PackRecord, shard: u8, leaf: u64, answer: ShardProof) -> bool {
+    let Some(id) = record.shards.get(usize::from(shard)).copied() else {
+        return false;
+    };
+    let size = record.shard_bytes();
+    let (index, unit) = (leaf / UNITS_PER_CHUNK, leaf % UNITS_PER_CHUNK);
+    let Ok(len) = u32::try_from(size.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES)) else {
+        return false;
+    };
+    let check = if size <= CHUNK_BYTES {
+        Check::Whole { id, len }
+    } else {
+        let page = OutlinePage {
+            leaves: answer.leaves,
+            path: answer.path,
+        };
+        let page = outline::verify_page(id, size, index / outline::PAGE_CHUNKS, page.into());
+        let Some(hash) = page.ok().and_then(|page| page.hash(index)) else {
+            return false;
+        };
+        Check::Piece { hash, index, len }
+    };
+    proof::verify(&check, &(unit..unit + 1), &answer.proof, &answer.leaf).is_ok()
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 //! machine condemned is saved by revoking it), and while the newest head of any listed device needs the
 //! pack. If this holder does not have the list of a head that it has seen, it deletes nothing.
 //!
+//! It also keeps the word that others have what is here of a pack, which is one part too many. That too waits for its
+//! grace; whether it holds then is the caller's to find out.
+//!
 //! Checking signatures is the caller's: see `skep_wire::backup::open`.
 
 use std::{
@@ -16,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use skep_wire::{
     PackId, PeerId,
-    backup::{Cancelation, Condemnation, Rights, Roster},
+    backup::{Cancelation, Condemnation, Rights, Roster, Surplus},
     bounded,
 };
 
@@ -29,17 +32,24 @@ const MAX_PARDONS: usize = 1 << 16;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Docket {
     /// What is condemned, and by whom.
-    sentences: BTreeMap<PackId, BTreeMap<PeerId, Sentence>>,
+    sentences: Sentences,
     /// The highest number of a condemnation of each device: lower ones are replays.
     seen: BTreeMap<PeerId, u64>,
     /// Up to which number a device's condemnations of a pack are canceled.
     pardons: BTreeMap<(PeerId, PackId), u64>,
     /// The number of the newest head of each device.
     heads: BTreeMap<PeerId, u64>,
+    /// Packs of which the part here is one too many, and who said so.
+    surplus: Sentences,
+    /// The highest number of such a word of each device.
+    relieved: BTreeMap<PeerId, u64>,
     /// The packs that these heads need; not kept here, but told again after a restart.
     #[serde(skip)]
     lists: BTreeMap<PeerId, (u64, BTreeSet<PackId>)>,
 }
+
+/// By pack and device.
+type Sentences = BTreeMap<PackId, BTreeMap<PeerId, Sentence>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Sentence {
@@ -63,7 +73,8 @@ impl Docket {
     /// the lists of all heads again.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        bounded::whole(bytes)
+        // The first ones ended before what is surplus.
+        bounded::whole(bytes).or_else(|| bounded::whole(&[bytes, &[0, 0]].concat()))
     }
 
     /// Takes a condemnation, also for packs that are not here: one may be on its way, and nobody says it again. A replay
@@ -80,18 +91,22 @@ impl Docket {
             }
             let pardoned = self.pardons.get(&(word.device, *pack)).copied().unwrap_or(0);
             if word.number > pardoned {
-                self.sentence(*pack, word.device, word.number, grace);
+                sentence(&mut self.sentences, *pack, word.device, word.number, grace);
             }
         }
     }
 
-    /// Condemning again does not prolong the grace.
-    fn sentence(&mut self, pack: PackId, device: PeerId, number: u64, grace: Duration) {
-        let sentences = self.sentences.entry(pack).or_default();
-        let sentence = sentences
-            .entry(device)
-            .or_insert(Sentence { number, left: grace });
-        sentence.number = number;
+    /// Takes the word that what is here of these packs is one part too many. It is about what is here now alone. A
+    /// replay is ignored.
+    pub fn relieve(&mut self, word: &Surplus, grace: Duration, is_here: impl Fn(&PackId) -> bool) {
+        let seen = self.relieved.entry(word.device).or_default();
+        if word.number <= *seen {
+            return;
+        }
+        *seen = word.number;
+        for pack in word.packs.iter().filter(|pack| is_here(pack)) {
+            sentence(&mut self.surplus, *pack, word.device, word.number, grace);
+        }
     }
 
     /// Takes a cancelation; it holds for condemnations that come later, too, up to its number.
@@ -99,12 +114,12 @@ impl Docket {
         if word.packs.is_empty() {
             let seen = self.seen.entry(word.condemned_by).or_default();
             *seen = word.up_to.max(*seen);
-            let all: Vec<PackId> = self.sentences.keys().copied().collect();
-            all.iter().for_each(|pack| self.pardon(pack, word));
+            self.pardon(word, |_| true);
             return;
         }
+        let named: BTreeSet<PackId> = word.packs.iter().copied().collect();
+        self.pardon(word, |pack| named.contains(pack));
         for pack in &word.packs {
-            self.pardon(pack, word);
             let key = (word.condemned_by, *pack);
             if self.pardons.len() < MAX_PARDONS || self.pardons.contains_key(&key) {
                 let up_to = self.pardons.entry(key).or_default();
@@ -113,18 +128,12 @@ impl Docket {
         }
     }
 
-    fn pardon(&mut self, pack: &PackId, word: &Cancelation) {
-        let Some(sentences) = self.sentences.get_mut(pack) else {
-            return;
+    fn pardon(&mut self, word: &Cancelation, is_named: impl Fn(&PackId) -> bool) {
+        let is_canceled = |pack: &PackId, device: &PeerId, sentence: &Sentence| {
+            *device == word.condemned_by && sentence.number <= word.up_to && is_named(pack)
         };
-        if sentences
-            .get(&word.condemned_by)
-            .is_some_and(|sentence| sentence.number <= word.up_to)
-        {
-            sentences.remove(&word.condemned_by);
-        }
-        if sentences.is_empty() {
-            self.sentences.remove(pack);
+        for all in [&mut self.sentences, &mut self.surplus] {
+            retain(all, |pack, device, sentence| !is_canceled(pack, device, sentence));
         }
     }
 
@@ -149,23 +158,23 @@ impl Docket {
 
     /// A new roster: who cannot prune any more has condemned nothing, and who is not listed needs nothing.
     pub fn roster(&mut self, roster: &Roster) {
-        for sentences in self.sentences.values_mut() {
-            sentences.retain(|device, _| roster.allows(device, Rights::PRUNE));
+        for all in [&mut self.sentences, &mut self.surplus] {
+            retain(all, |_, device, _| roster.allows(device, Rights::PRUNE));
         }
-        self.sentences.retain(|_, sentences| !sentences.is_empty());
         self.heads.retain(|device, _| roster.device(device).is_some());
         self.lists.retain(|device, _| roster.device(device).is_some());
     }
 
-    /// Whether anything is condemned here.
+    /// Whether anything is condemned here, or too many.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.sentences.is_empty()
+        !self.sentences.is_empty() || !self.surplus.is_empty()
     }
 
     /// So much time passed, in which this holder ran.
     pub fn served(&mut self, time: Duration) {
-        let all = self.sentences.values_mut().flat_map(BTreeMap::values_mut);
+        let all = self.sentences.values_mut().chain(self.surplus.values_mut());
+        let all = all.flat_map(BTreeMap::values_mut);
         all.for_each(|sentence| sentence.left = sentence.left.saturating_sub(time));
     }
 
@@ -175,18 +184,25 @@ impl Docket {
         if !self.unlisted().is_empty() {
             return Vec::new();
         }
-        let is_due = |sentences: &BTreeMap<PeerId, Sentence>| {
-            sentences.values().any(|sentence| sentence.left.is_zero())
-        };
-        let due = self.sentences.iter().filter(|(_, sentences)| is_due(sentences));
-        due.map(|(pack, _)| *pack)
-            .filter(|pack| !self.is_needed(pack))
-            .collect()
+        let due = served_out(&self.sentences);
+        due.filter(|pack| !self.is_needed(pack)).collect()
+    }
+
+    /// Packs of which the part here may be deleted now, if it is still one too many.
+    #[must_use]
+    pub fn due_surplus(&self) -> Vec<PackId> {
+        served_out(&self.surplus).collect()
+    }
+
+    /// What is here of a pack is needed: that it was too many is forgotten, until it is said again.
+    pub fn needed(&mut self, pack: &PackId) {
+        self.surplus.remove(pack);
     }
 
     /// A pack was deleted here, for whatever reason.
     pub fn deleted(&mut self, pack: &PackId) {
         self.sentences.remove(pack);
+        self.surplus.remove(pack);
         self.pardons.retain(|(_, pardoned), _| pardoned != pack);
     }
 
@@ -219,6 +235,30 @@ impl Docket {
             .filter(|(device, number)| known(device) != Some(**number));
         unlisted.map(|(device, _)| *device).collect()
     }
+}
+
+/// Saying it again does not prolong the grace.
+fn sentence(all: &mut Sentences, pack: PackId, device: PeerId, number: u64, grace: Duration) {
+    let sentences = all.entry(pack).or_default();
+    let sentence = sentences
+        .entry(device)
+        .or_insert(Sentence { number, left: grace });
+    sentence.number = number;
+}
+
+fn retain(all: &mut Sentences, stays: impl Fn(&PackId, &PeerId, &Sentence) -> bool) {
+    all.retain(|pack, sentences| {
+        sentences.retain(|device, sentence| stays(pack, device, sentence));
+        !sentences.is_empty()
+    });
+}
+
+/// The packs for which some grace is over.
+fn served_out(all: &Sentences) -> impl Iterator<Item = PackId> {
+    let is_over =
+        |sentences: &BTreeMap<PeerId, Sentence>| sentences.values().any(|sentence| sentence.left.is_zero());
+    let over = all.iter().filter(move |(_, sentences)| is_over(sentences));
+    over.map(|(pack, _)| *pack)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 mod health;
 mod presence;
+mod surplus;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,7 @@ use skep_wire::{PackId, PeerId, backup::Scheme};
 use crate::bucket::Bucket;
 
 pub use health::{Health, Level};
+pub use surplus::{Divided, divide};
 
 use self::presence::Attendance;
 

@@ -24,7 +24,7 @@ pub use self::{
     scheme::{ParseSchemeError, Scheme},
 };
 
-/// The most packs in one [`Condemnation`] or [`Cancelation`].
+/// The most packs in one [`Condemnation`], [`Cancelation`] or [`Surplus`].
 pub const MAX_NAMED_PACKS: usize = 4096;
 /// The most packs in the list of a [`Head`]: 16 TiB of packs of 16 MiB.
 pub const MAX_LISTED_PACKS: usize = 1 << 20;
@@ -166,6 +166,25 @@ pub struct Cancelation {
     pub packs: Vec<PackId>,
 }
 
+/// A holder need not keep what it has of these packs: others have all that it takes. After a grace, and if the holder's
+/// coordinator says so too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surplus {
+    /// Whose they are.
+    pub owner: OwnerId,
+    /// Which device says it.
+    pub device: PeerId,
+    /// Counts up with the device's condemnations.
+    pub number: u64,
+    /// Seconds since 1970. For display; the grace is counted from receipt.
+    pub made_unix_s: u64,
+    /// Whose parts are too many: to nobody else this means anything.
+    pub holder: PeerId,
+    /// Which. At most [`MAX_NAMED_PACKS`].
+    #[serde(deserialize_with = "bounded::list::<MAX_NAMED_PACKS, _, _>")]
+    pub packs: Vec<PackId>,
+}
+
 /// A record that a device signs for its owner.
 pub trait DeviceRecord: Record {
     /// What the device must be allowed to do.
@@ -272,6 +291,11 @@ impl Record for Condemnation {
     const LIMIT: usize = MAX_NAMED_PACKS * 32 + 256;
 }
 
+impl Record for Surplus {
+    const DOMAIN: &'static str = "skep surplus v1";
+    const LIMIT: usize = MAX_NAMED_PACKS * 32 + 256;
+}
+
 impl Record for Cancelation {
     const DOMAIN: &'static str = "skep cancelation v1";
     const LIMIT: usize = MAX_NAMED_PACKS * 32 + 256;
@@ -304,6 +328,7 @@ device_record!(Head, Rights::WRITE, |this, retired| this.number
     <= retired.last_head);
 device_record!(Condemnation, Rights::PRUNE, |_this, _retired| false);
 device_record!(Cancelation, Rights::WRITE, |_this, _retired| false);
+device_record!(Surplus, Rights::PRUNE, |_this, _retired| false);
 
 #[cfg(test)]
 mod tests;

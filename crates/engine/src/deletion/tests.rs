@@ -170,3 +170,72 @@ fn revoking_a_device_voids_what_it_condemned() {
     docket.roster(&roster);
     assert_eq!(due_after_a_week(docket), [pack(3)]);
 }
+
+fn surplus(number: u64, packs: &[u8]) -> Surplus {
+    Surplus {
+        owner: OWNER,
+        device: peer(1),
+        number,
+        made_unix_s: 0,
+        holder: peer(7),
+        packs: packs.iter().map(|n| pack(*n)).collect(),
+    }
+}
+
+#[test]
+fn what_is_too_much_waits_for_its_grace_and_is_forgotten_when_it_is_needed() {
+    let mut docket = Docket::default();
+    docket.relieve(&surplus(5, &[1, 2, 3]), WEEK, |id| *id != pack(3));
+    // A head needs it, and what others have of it is enough.
+    docket.listed(peer(2), 1, &[pack(1)]);
+    assert!(docket.is_waiting());
+    docket.served(WEEK - DAY);
+    assert_eq!(docket.due_surplus(), []);
+    let mut docket = Docket::decode(&docket.encode()).unwrap();
+    docket.listed(peer(2), 1, &[pack(1)]);
+    docket.served(DAY);
+    assert_eq!(docket.due_surplus(), [pack(1), pack(2)]);
+    assert_eq!(docket.due(), [], "nobody has condemned it");
+    docket.needed(&pack(1));
+    docket.deleted(&pack(2));
+    assert!(!docket.is_waiting());
+    docket.relieve(&surplus(5, &[1]), WEEK, |_| true);
+    assert!(!docket.is_waiting(), "it is a replay");
+    docket.relieve(&surplus(6, &[1]), WEEK, |_| true);
+    docket.served(WEEK - DAY);
+    assert_eq!(docket.due_surplus(), [], "the grace begins anew");
+}
+
+#[test]
+fn that_something_is_too_much_is_canceled_and_ends_with_the_device() {
+    let said = || {
+        let mut docket = Docket::default();
+        docket.relieve(&surplus(5, &[1, 2]), WEEK, |_| true);
+        docket.served(WEEK);
+        docket
+    };
+    let mut docket = said();
+    docket.cancel(&cancelation(1, 4, &[]));
+    docket.cancel(&cancelation(2, 9, &[]));
+    docket.cancel(&cancelation(1, 5, &[1]));
+    assert_eq!(docket.due_surplus(), [pack(2)]);
+    docket.cancel(&cancelation(1, 5, &[]));
+    assert!(!docket.is_waiting());
+    let mut docket = said();
+    docket.roster(&Roster {
+        owner: OWNER,
+        number: 2,
+        epoch: 2,
+        devices: vec![],
+        retired: vec![],
+    });
+    assert!(!docket.is_waiting());
+}
+
+#[test]
+fn a_docket_of_the_first_form_is_read() {
+    let docket = docket();
+    let bytes = docket.encode();
+    let old = bytes.strip_suffix(&[0, 0]).unwrap();
+    assert_eq!(Docket::decode(old), Some(docket));
+}

@@ -2,14 +2,12 @@
 
 use skep_wire::{
     Moment, OwnerId, PeerId, UNIT_BYTES,
-    chunk::{CHUNK_BYTES, Check, UNITS_PER_CHUNK},
-    message::{OutlinePage, ShardName, ShardProof},
-    outline, proof,
+    message::{ShardName, ShardProof},
 };
 
-use super::{Depot, Fact, Pack};
+use super::{Depot, Fact};
 use crate::{
-    audit::{Answer, Verdict},
+    audit::{self, Answer, Verdict},
     index::Change,
 };
 
@@ -80,9 +78,11 @@ impl Depot {
         let answer = match answer {
             Told::Nothing => Answer::Missed,
             Told::Gone => Answer::Gone,
-            Told::Proof(proof) => match is_right(pack, question, proof) {
-                true => Answer::Right,
-                false => Answer::Wrong,
+            Told::Proof(proof) => match pack.record.peek() {
+                Ok(record) if audit::is_right(&record, question.shard.shard, question.leaf, proof) => {
+                    Answer::Right
+                }
+                _ => Answer::Wrong,
             },
         };
         if answer == Answer::Right {
@@ -118,33 +118,4 @@ impl Depot {
             self.repair.online(now.mono, peer);
         }
     }
-}
-
-/// Whether it is that leaf of that shard.
-fn is_right(pack: &Pack, question: &Question, answer: ShardProof) -> bool {
-    let Ok(record) = pack.record.peek() else {
-        return false;
-    };
-    let Some(id) = record.shards.get(usize::from(question.shard.shard)).copied() else {
-        return false;
-    };
-    let size = pack.shard_bytes;
-    let (index, unit) = (question.leaf / UNITS_PER_CHUNK, question.leaf % UNITS_PER_CHUNK);
-    let Ok(len) = u32::try_from(size.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES)) else {
-        return false;
-    };
-    let check = if size <= CHUNK_BYTES {
-        Check::Whole { id, len }
-    } else {
-        let page = OutlinePage {
-            leaves: answer.leaves,
-            path: answer.path,
-        };
-        let page = outline::verify_page(id, size, index / outline::PAGE_CHUNKS, page.into());
-        let Some(hash) = page.ok().and_then(|page| page.hash(index)) else {
-            return false;
-        };
-        Check::Piece { hash, index, len }
-    };
-    proof::verify(&check, &(unit..unit + 1), &answer.proof, &answer.leaf).is_ok()
 }

@@ -6,10 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use skep_wire::{
     Moment, OwnerId, PackId, PeerId,
-    message::{Release, Releasing},
+    message::{Reason, Release, Releasing},
 };
 
 use super::Depot;
+use crate::index::{Change, Denial};
 
 /// The most wishes of one peer.
 const MAX_WISHES: usize = 256;
@@ -70,6 +71,26 @@ impl Depot {
             }
         }
         left
+    }
+
+    /// A peer deletes what it has of a pack, as its owner says that others have it. Refused if they do not, or are not
+    /// there. From now on it does not count: who asks next is refused.
+    pub(crate) fn give_up(
+        &mut self,
+        peer: &PeerId,
+        pack: &PackId,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Denial> {
+        let is_settled = self.packs.get(pack).is_some_and(|known| known.settled);
+        let is_planned = self.plans.is_waiting(pack);
+        if !is_settled || is_planned || !self.repair.can_spare(pack, peer) {
+            return Err(Denial::new(Reason::Busy, "what you have of this pack is needed"));
+        }
+        let own = self.keepers.of(peer).into_iter();
+        for name in own.filter(|name| name.pack == *pack).collect::<Vec<_>>() {
+            self.lost(*peer, name, changes);
+        }
+        Ok(())
     }
 
     /// Who has not said again in time that it wants to be rid of something keeps it.

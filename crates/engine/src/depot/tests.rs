@@ -361,6 +361,40 @@ fn a_condemned_pack_is_not_rebuilt_and_forgotten_with_its_last_shard() {
 }
 
 #[test]
+fn what_is_too_much_is_given_up_by_one_after_the_other_and_never_what_is_needed() {
+    let mut town = Town::new();
+    (0..3).for_each(|at| town.keep(1, at, at));
+    (0..5).for_each(|at| town.depot.online(NOW, peer(at)));
+    let give_up = |town: &mut Town, at| {
+        let given = town.change(|depot, changes| depot.give_up(&peer(at), &pack(1), changes));
+        given.map_err(|denial| denial.reason)
+    };
+    for at in 0..3 {
+        assert_eq!(give_up(&mut town, at), Err(Reason::Busy));
+    }
+    // The first two shards are kept twice.
+    town.keep(1, 0, 3);
+    town.keep(1, 1, 4);
+    assert_eq!(give_up(&mut town, 2), Err(Reason::Busy));
+    assert_eq!(give_up(&mut town, 0), Ok(()));
+    assert_eq!(give_up(&mut town, 3), Err(Reason::Busy), "it is the only one now");
+    town.depot.offline(NOW, peer(1));
+    assert_eq!(
+        give_up(&mut town, 4),
+        Err(Reason::Busy),
+        "the other one is not there"
+    );
+    town.depot.online(NOW, peer(1));
+    assert_eq!(give_up(&mut town, 4), Ok(()));
+    let who = WhoKeeps {
+        owner: owner(),
+        packs: vec![pack(1)],
+    };
+    let keepers = town.restored().who_keeps(&device(), &who).unwrap();
+    assert_eq!(keepers, [1, 2, 3].map(peer).into(), "nor after a restart");
+}
+
+#[test]
 fn health_says_what_is_missing() {
     let mut town = Town::new();
     for n in 1..3 {

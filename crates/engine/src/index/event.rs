@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use skep_wire::{
     PeerId, PeerName,
     message::{
-        Answers, Attend, Condemn, Deposit, Drop, Find, GetHead, Health, Heartbeat, Held, Hello, Hold,
+        Answers, Attend, Condemn, Deposit, Drop, Find, GetHead, GiveUp, Health, Heartbeat, Held, Hello, Hold,
         Introduce, Join, KeepHead, KeepRoster, Keepers, Leave, ListCondemned, ListPacks, ListPeers, Locate,
         Lookup, Lost, MalformedMessage, Message, OwnerState, Pardon, Ping, Plan, Publish, Release, Reported,
         Returned, Revoke, ShardFailed, ShardProof, WhoKeeps,
@@ -208,6 +208,8 @@ requests! {
     Release,
     /// Who else keeps something of an owner?
     Keepers,
+    /// May I delete what is too much?
+    GiveUp,
     /// Who has these packs?
     Locate,
     /// Which packs are there?

@@ -280,6 +280,10 @@ impl Index {
             Request::Lost(lost) => self.lost(caller, &lost, effects).into(),
             Request::Release(release) => self.depot.release(now, device, &release).into(),
             Request::Keepers(keepers) => self.keepers(caller, &keepers)?.into(),
+            Request::GiveUp(give) => {
+                self.depot.give_up(&device, &give.pack, &mut effects.changes)?;
+                Done {}.into()
+            }
             Request::Locate(locate) => self.locate(caller, &locate)?.into(),
             Request::ListPacks(list) => self.depot.list_packs(&device, &list)?.into(),
             Request::Health(health) => self.depot.health(&device, &health)?.into(),

@@ -61,30 +61,16 @@ impl Repair {
         })
     }
 
-    /// Shards beyond those that are wanted, for the owner's next prune. What is dropped of them leaves the pack whole.
+    /// Whether others have all that is wanted of a pack, and are there now: then what this peer has is too much.
     #[must_use]
-    pub fn surplus(&self, pack: &PackId) -> Vec<(u8, PeerId)> {
+    pub fn can_spare(&self, pack: &PackId, peer: &PeerId) -> bool {
         let Some(kept) = self.packs.get(pack) else {
-            return Vec::new();
+            return false;
         };
-        let (mut there, mut surplus) = (BTreeSet::new(), Vec::new());
-        let online = kept.held.iter().filter(|(_, peer)| self.is_online(peer));
-        for (shard, peer) in online {
-            let is_more = match kept.scheme.data() {
-                1 => there.len() >= kept.scheme.shards(),
-                _ => there.contains(shard),
-            };
-            if is_more {
-                surplus.push((*shard, *peer));
-            } else {
-                there.insert(if kept.scheme.data() == 1 {
-                    there.len().try_into().unwrap_or(u8::MAX)
-                } else {
-                    *shard
-                });
-            }
-        }
-        surplus
+        let counts =
+            |holder: &PeerId| holder != peer && self.is_online(holder) && !kept.leaving.contains(holder);
+        let others = kept.held.iter().filter(|(_, holder)| counts(holder));
+        count(kept, others) >= kept.scheme.shards()
     }
 
     /// How many are left beyond those it takes, if the pack lacks shards that can be rebuilt now.

@@ -73,16 +73,24 @@ fn who_comes_back_counts_again_and_leaves_a_surplus() {
     let mut repair = repair(settings(), "3+3");
     repair.failed(HOUR, peer(1));
     repair.hold(PACK, 1, peer(7));
-    assert_eq!(repair.surplus(&PACK), []);
+    assert!(!repair.can_spare(&PACK, &peer(7)));
     repair.online(2 * HOUR, peer(1));
-    assert_eq!(repair.surplus(&PACK), [(1, peer(7))]);
+    assert!(repair.can_spare(&PACK, &peer(1)) && repair.can_spare(&PACK, &peer(7)));
+    assert!(!repair.can_spare(&PACK, &peer(2)));
     assert_eq!(level(&repair), (Level::Whole, 3, 6, 0));
+    // Who is not there now, or wants to be rid of it, is not relied on.
+    repair.offline(2 * HOUR, peer(1));
+    assert!(!repair.can_spare(&PACK, &peer(7)) && repair.can_spare(&PACK, &peer(1)));
+    repair.online(2 * HOUR, peer(1));
+    repair.release(&PACK, peer(7), true);
+    assert!(!repair.can_spare(&PACK, &peer(1)) && repair.can_spare(&PACK, &peer(7)));
     // The copies of replicas are all alike.
     repair.keep(pack(1), scheme("2x"), 100);
-    for n in 0..3 {
-        repair.hold(pack(1), 0, peer(n));
-    }
-    assert_eq!(repair.surplus(&pack(1)).len(), 1);
+    (0..2).for_each(|n| repair.hold(pack(1), 0, peer(n)));
+    assert!(!repair.can_spare(&pack(1), &peer(0)));
+    repair.hold(pack(1), 0, peer(2));
+    assert!((0..3).all(|n| repair.can_spare(&pack(1), &peer(n))));
+    assert!(!repair.can_spare(&pack(9), &peer(0)));
 }
 
 #[test]

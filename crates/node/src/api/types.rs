@@ -526,6 +526,9 @@ pub struct PruneDone {
     pub repacked_bytes: u64,
     /// Packs that stay, index packs and new ones apart.
     pub kept: usize,
+    /// Parts of packs that were kept once too often, and whose holders were told that.
+    #[serde(default)]
+    pub surplus: usize,
     /// Whether nothing was done.
     pub dry_run: bool,
 }

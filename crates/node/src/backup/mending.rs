@@ -12,14 +12,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use skep_net::Link;
 use skep_vault::shard::Shards;
 use skep_wire::{
     PackId, PeerId, Signed,
     backup::{PackRecord, open_kept},
     message::{
-        DamagedPaper, Done, Holder, KeepRoster, Lane, ListRecords, Locate, Located, LocatedPack, Paper,
-        Records, Review, Reviewed, ShardAt, ShardName,
+        DamagedPaper, Holder, ListRecords, Locate, Located, LocatedPack, Paper, Records, Review, Reviewed,
+        ShardAt, ShardName,
     },
 };
 use tokio::{task::JoinSet, time};
@@ -123,11 +122,8 @@ impl Mender<'_> {
 
     async fn review_at(&self, holder: &Holder) -> Option<Vec<DamagedPaper>> {
         let owner = self.owned.owner;
-        let asked = self
-            .link(holder)
-            .await?
-            .ask::<_, Reviewed>(&Review { owner })
-            .await;
+        let link = sync::link(self.core, self.owned, holder).await?;
+        let asked = link.ask::<_, Reviewed>(&Review { owner }).await;
         asked.ok().map(|reviewed| reviewed.damaged)
     }
 
@@ -257,17 +253,9 @@ impl Mender<'_> {
         Ok(broken)
     }
 
-    /// A connection to a holder that knows this device.
-    async fn link(&self, holder: &Holder) -> Option<Link> {
-        let link = self.core.links.to(self.core, holder, Lane::Bulk).await.ok()?;
-        let roster = self.owned.signed.clone();
-        // What it knows already, it refuses.
-        let _ = link.ask::<_, Done>(&KeepRoster { roster }).await;
-        Some(link)
-    }
-
     async fn list(&self, holder: &Holder) -> Option<BTreeSet<ShardName>> {
-        let (owner, link) = (self.owned.owner, self.link(holder).await?);
+        let owner = self.owned.owner;
+        let link = sync::link(self.core, self.owned, holder).await?;
         let (mut names, mut after) = (BTreeSet::new(), None);
         loop {
             let page: Records = link.ask(&ListRecords { owner, after }).await.ok()?;

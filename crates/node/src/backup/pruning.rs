@@ -2,10 +2,12 @@
 //!
 //! It keeps to the rules of docs/backup-format.md, so that it may run beside backups and prunes of other devices
 //! and stop anywhere: it relies on packs that the own head lists, writes what it rescues, commits, and condemns
-//! last. Nothing is deleted by it: holders do that, when their grace is over.
+//! last. Nothing is deleted by it: holders do that, when their grace is over. At the end it tells them what is kept once
+//! too often.
 
 mod census;
 mod plan;
+mod surplus;
 mod taking;
 #[cfg(test)]
 mod tests;
@@ -75,9 +77,10 @@ pub(super) async fn prune(
         false => Rescued::default(),
     };
     prune.commit(&owned, taken.catalog, &plan, rescued).await?;
-    let condemned = prune.condemn(&plan).await?;
+    let (condemned, needed) = prune.condemn(&plan).await?;
     done.packs = condemned.len();
     done.freed_bytes = census.stored_bytes(&condemned);
+    done.surplus = surplus::relieve(core, state, &owned, &needed).await?;
     Ok(done)
 }
 
@@ -167,8 +170,8 @@ impl Prune<'_> {
         self.are_there(owned, kept, plan).await
     }
 
-    /// Condemns what goes and no head lists now. Returns that.
-    async fn condemn(&self, plan: &Plan) -> Result<Vec<PackId>, BackupError> {
+    /// Condemns what goes and no head lists now. Returns that, and what heads list.
+    async fn condemn(&self, plan: &Plan) -> Result<(Vec<PackId>, BTreeSet<PackId>), BackupError> {
         let mut owned = sync::load(self.core, self.state).await?;
         sync::with_network(self.core, self.state, &mut owned).await?;
         let owner = owned.owner;
@@ -183,11 +186,11 @@ impl Prune<'_> {
         let state = self.state.clone();
         let tidy = move || {
             state.settle_pending()?;
-            state.sweep_near(&needed)
+            state.sweep_near(&needed).map(|()| needed)
         };
-        self.core.world.work.call(tidy).await?;
+        let needed = self.core.world.work.call(tidy).await?;
         words::condemn(self.core, self.state, owner, &condemned).await?;
-        Ok(condemned)
+        Ok((condemned, needed))
     }
 
     async fn listed_by_anyone(&self, owned: Owned) -> Result<BTreeSet<PackId>, BackupError> {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use skep_net::Link;
 use skep_vault::{
     Catalog, Owner, Phrase,
     head::{self, Frame, Previous},
@@ -185,6 +186,15 @@ pub(super) async fn recover(core: &Arc<Core>, phrase: &Phrase) -> Result<Owned, 
     let mut owned = load(core, &state).await?;
     with_network(core, &state, &mut owned).await?;
     Ok(owned)
+}
+
+/// A connection to a holder that knows this device; none if it cannot be reached.
+pub(super) async fn link(core: &Arc<Core>, owned: &Owned, holder: &Holder) -> Option<Link> {
+    let link = core.links.to(core, holder, Lane::Bulk).await.ok()?;
+    let roster = owned.signed.clone();
+    // What it knows already, it refuses.
+    let _ = link.ask::<_, Done>(&KeepRoster { roster }).await;
+    Some(link)
 }
 
 /// How these packs stand, all together.

@@ -3,10 +3,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use skep_net::Link;
 use skep_wire::{
     OwnerId, PackId, PeerId, Signed,
-    backup::{Cancelation, Condemnation, MAX_NAMED_PACKS},
-    message::{Condemn, Done, ListCondemned, Pardon, Sentences},
+    backup::{Cancelation, Condemnation, MAX_NAMED_PACKS, Surplus},
+    message::{Condemn, Done, ListCondemned, Pardon, Sentences, Unneeded},
 };
 
 use super::{error::BackupError, state::State};
@@ -80,4 +81,33 @@ pub(super) async fn condemn(
         core.session.ask::<_, Done>(&Condemn { word }).await?;
     }
     Ok(())
+}
+
+/// Tells a holder that it need not keep what it has of these packs. Returns of how many it took that.
+pub(super) async fn relieve(
+    core: &Arc<Core>,
+    state: &State,
+    owner: OwnerId,
+    (holder, link): (PeerId, &Link),
+    packs: &[PackId],
+) -> Result<usize, BackupError> {
+    let mut told = 0;
+    for packs in packs.chunks(MAX_NAMED_PACKS) {
+        let (state, now) = (state.clone(), core.unix_s());
+        let number = core.world.work.call(move || state.next_condemnation(now)).await?;
+        let word = Surplus {
+            owner,
+            device: core.id(),
+            number,
+            made_unix_s: now,
+            holder,
+            packs: packs.to_vec(),
+        };
+        let word = Signed::new(&word, &core.home.key);
+        match link.ask::<_, Done>(&Unneeded { word }).await {
+            Ok(Done {}) => told += packs.len(),
+            Err(error) => tracing::info!("a holder was not told what it need not keep: {error}"),
+        }
+    }
+    Ok(told)
 }

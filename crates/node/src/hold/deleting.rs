@@ -1,15 +1,16 @@
-//! Time passes for what is condemned: when its grace is over, it is deleted, and the coordinator is told.
+//! Time passes for what is condemned, or one part too many: when its grace is over, it is deleted, and the coordinator is
+//! told; of what is too many it is asked before.
 
 use std::{sync::Arc, time::Duration};
 
 use skep_wire::{
     OwnerId, PackId,
-    message::{Done, Lost, ShardName},
+    message::{Done, GiveUp, Lost, ShardName},
 };
 use tokio::time;
 
 use super::{announce, lists, words};
-use crate::core::Core;
+use crate::{core::Core, session::SessionError};
 
 /// How often time is counted: so much of it is lost in a crash.
 const TICK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
@@ -29,6 +30,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         for owner in owners {
             lists::complete(&core, owner).await;
             pass(&core, owner, passed).await;
+            relieve(&core, owner).await;
         }
     }
 }
@@ -47,6 +49,11 @@ async fn pass(core: &Arc<Core>, owner: OwnerId, time: Duration) {
     let due = serve(core, &owner, Duration::ZERO).unwrap_or_default();
     let gone = delete(core, owner, due).await;
     note(core, owner).await;
+    tell(core, &gone).await;
+}
+
+/// Tells the coordinator what is not kept any more.
+async fn tell(core: &Arc<Core>, gone: &[ShardName]) {
     for shards in gone.chunks(BATCH) {
         let lost = Lost {
             shards: shards.to_vec(),
@@ -54,6 +61,36 @@ async fn pass(core: &Arc<Core>, owner: OwnerId, time: Duration) {
         if core.session.ask::<_, Done>(&lost).await.is_err() {
             core.hold.untold.notify_one();
         }
+    }
+}
+
+/// Deletes what a device said others have, where the coordinator counts enough of them.
+async fn relieve(core: &Arc<Core>, owner: OwnerId) {
+    let due = core.hold.with(&owner, |known| known.docket.due_surplus());
+    for pack in due.unwrap_or_default() {
+        match core.session.ask::<_, Done>(&GiveUp { pack }).await {
+            Ok(Done {}) => give_up(core, owner, pack).await,
+            Err(SessionError::Refused { .. }) => {
+                if let Some(known) = core.hold.owners().get_mut(&owner) {
+                    known.docket.needed(&pack);
+                }
+                save(core, owner).await;
+            }
+            // It is asked again with the next tick.
+            Err(_) => return,
+        }
+    }
+}
+
+/// The coordinator does not count on it any more: it is deleted, or told again.
+async fn give_up(core: &Arc<Core>, owner: OwnerId, pack: PackId) {
+    let _turn = core.hold.writing.lock().await;
+    let gone = delete(core, owner, vec![pack]).await;
+    note(core, owner).await;
+    // It may have been brought again meanwhile, and told.
+    tell(core, &gone).await;
+    if gone.is_empty() {
+        core.hold.untold.notify_one();
     }
 }
 

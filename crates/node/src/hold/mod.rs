@@ -33,7 +33,7 @@ use skep_wire::{
     backup::{self, Head, PackRecord, Permit, Rights, Roster, decode_pack_list},
     message::{
         Condemn, Done, GetHead, HeadIs, KeepHead, KeepRoster, ListRecords, Message, OwnerState, Pardon,
-        ProveShard, ReadPackList, ReadShard, Reason, Rebuild, Review, StoreShard,
+        ProveShard, ReadPackList, ReadShard, Reason, Rebuild, Review, StoreShard, Unneeded,
     },
 };
 use skep_world::World;
@@ -306,6 +306,7 @@ pub(crate) async fn answer(core: Arc<Core>, link: Link, incoming: Incoming) {
             })
             .await;
         }
+        Unneeded::KIND => with(incoming, |request: Unneeded| words::relieve(&core, request.word)).await,
         Review::KIND => {
             with(incoming, async |request: Review| {
                 core.hold.check(&request.owner, &reader, Rights::READ)?;

@@ -7,8 +7,8 @@ use skep_net::Link;
 use skep_wire::{
     OwnerId, Signed,
     backup::{
-        self, Cancelation, Condemnation, DeviceRecord, Head, MAX_LISTED_PACKS, Roster, decode_pack_list,
-        open_kept,
+        self, Cancelation, Condemnation, DeviceRecord, Head, MAX_LISTED_PACKS, Roster, Surplus,
+        decode_pack_list, open_kept,
     },
     message::{Done, HeadNumber, OwnerStands, ReadPackList, Reason},
 };
@@ -166,6 +166,22 @@ pub(super) async fn condemn(core: &Arc<Core>, signed: Signed<Condemnation>) -> R
     let owner = say(core, &signed, |known, word| {
         let is_here = |pack: &_| shards.has_pack(&word.owner, pack);
         known.docket.condemn(&word, grace, is_here);
+    })?;
+    save_docket(core, owner).await?;
+    Ok(Done {})
+}
+
+/// Others have what is here of some packs: this peer's part of them may be deleted, after the grace.
+pub(super) async fn relieve(core: &Arc<Core>, signed: Signed<Surplus>) -> Result<Done, Denied> {
+    let _turn = core.hold.writing.lock().await;
+    let claimed = signed.peek();
+    if !claimed.is_ok_and(|word| word.holder == core.id()) {
+        return Err(Denied::bad("the word is about somebody else"));
+    }
+    let (shards, grace) = (core.hold.shards.clone(), core.config.grace);
+    let owner = say(core, &signed, |known, word| {
+        let is_here = |pack: &_| shards.has_pack(&word.owner, pack);
+        known.docket.relieve(&word, grace, is_here);
     })?;
     save_docket(core, owner).await?;
     Ok(Done {})

@@ -6,6 +6,7 @@ mod device;
 mod leaving;
 mod liar;
 mod rotten;
+mod surplus;
 mod town;
 
 use std::time::Duration;

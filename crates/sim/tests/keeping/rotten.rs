@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How many bytes of each file are flipped.
 const FLIPS: u64 = 12;
 
-/// A backup at three keepers, and its owner.
-async fn backed_up() -> (Town, Machine, Node) {
-    let town = Town::with_keepers(3).await;
+/// A backup with so many keepers, and its owner.
+pub(crate) async fn backed_up(keepers: u8) -> (Town, Machine, Node) {
+    let town = Town::with_keepers(keepers).await;
     let (machine, owner) = town.owner().await;
     machine
         .disk()
@@ -41,7 +41,7 @@ async fn backed_up() -> (Town, Machine, Node) {
 }
 
 /// The files in which a holder keeps what the owner said, with how a check calls each.
-fn papers(disk: &Disk) -> Vec<(PathBuf, &'static str)> {
+pub(crate) fn papers(disk: &Disk) -> Vec<(PathBuf, &'static str)> {
     let kind = |path: &Path| match path.extension().map(|it| it.to_str().unwrap()) {
         Some("head") => Some("the head of a device"),
         Some("list") => Some("a list of packs"),
@@ -65,8 +65,8 @@ async fn check(owner: &Node) -> Vec<PaperDamage> {
 
 #[tokio::test(start_paused = true)]
 async fn every_flipped_byte_of_a_paper_is_found_and_written_again() {
-    let (town, _machine, owner) = backed_up().await;
-    let (disk, name) = (town.first_disk(), town.node(&town.first()).ready().name);
+    let (town, _machine, owner) = backed_up(3).await;
+    let (disk, name) = (town.disk(0), town.node(&town.keeper(0)).ready().name);
     let papers = papers(disk);
     assert_eq!(papers.len(), 4, "{papers:?}");
     assert_eq!(check(&owner).await, []);
@@ -91,8 +91,8 @@ async fn every_flipped_byte_of_a_paper_is_found_and_written_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_written_again_is_told_each_time() {
-    let (town, _machine, owner) = backed_up().await;
-    let disk = town.first_disk();
+    let (town, _machine, owner) = backed_up(3).await;
+    let disk = town.disk(0);
     let (path, _) = papers(disk).pop().unwrap();
     disk.flip_bit(&path, 9).unwrap();
     disk.set_full(true);
@@ -109,12 +109,12 @@ async fn what_cannot_be_written_again_is_told_each_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_its_holder_does_not_know_any_more_comes_from_another() {
-    let (mut town, _machine, owner) = backed_up().await;
-    let first = town.first();
+    let (mut town, _machine, owner) = backed_up(3).await;
+    let first = town.keeper(0);
     let of_list = |(_, paper): &(PathBuf, &str)| *paper == "a list of packs";
-    let (path, _) = papers(town.first_disk()).into_iter().find(of_list).unwrap();
-    let good = town.first_disk().read(&path).unwrap();
-    town.first_disk().flip_bit(&path, 100).unwrap();
+    let (path, _) = papers(town.disk(0)).into_iter().find(of_list).unwrap();
+    let good = town.disk(0).read(&path).unwrap();
+    town.disk(0).flip_bit(&path, 100).unwrap();
     town.crash(&first, Crash::Kill);
     town.start_keepers().await;
     let found = async {
@@ -130,7 +130,7 @@ async fn a_list_that_its_holder_does_not_know_any_more_comes_from_another() {
     let found = timeout(PATIENCE, found).await.expect("it is found");
     assert_eq!(found[0].paper, "a list of packs");
     assert!(found[0].repaired);
-    assert_eq!(town.first_disk().read(&path).unwrap(), good);
+    assert_eq!(town.disk(0).read(&path).unwrap(), good);
     owner.stop().await;
     town.stop().await;
 }

@@ -88,14 +88,26 @@ impl Town {
         (machine, node)
     }
 
-    /// The disk of the first keeper.
-    pub(crate) fn first_disk(&self) -> &Disk {
-        self.houses[0].machine.disk()
+    /// How many shards each keeper has.
+    pub(crate) fn shards(&self) -> Vec<usize> {
+        let is_shard = |path: &PathBuf| {
+            let number = path.extension().and_then(|number| number.to_str());
+            path.starts_with("/home/shards") && number.is_some_and(|number| number.parse::<u8>().is_ok())
+        };
+        let disks = self.houses.iter().map(|house| house.machine.disk());
+        disks
+            .map(|disk| disk.files().iter().filter(|path| is_shard(path)).count())
+            .collect()
     }
 
-    /// The first keeper.
-    pub(crate) fn first(&self) -> PeerId {
-        self.houses[0].id.unwrap()
+    /// The so-manieth keeper.
+    pub(crate) fn keeper(&self, number: usize) -> PeerId {
+        self.houses[number].id.unwrap()
+    }
+
+    /// Its disk.
+    pub(crate) fn disk(&self, number: usize) -> &Disk {
+        self.houses[number].machine.disk()
     }
 
     /// A keeper that runs.

@@ -11,7 +11,8 @@ use crate::{
 ///
 /// Packs that are mostly dead are packed anew first; then what is not needed is condemned, also what interrupted
 /// backups left behind. Holders delete it when their grace is over (`skep up --grace`, 7 days unless they say
-/// otherwise), so that a stolen machine cannot erase history at once. Other devices may back up meanwhile.
+/// otherwise), so that a stolen machine cannot erase history at once. What is kept once too often, as after a repair,
+/// goes in the same way. Other devices may back up meanwhile.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only say what would be done
@@ -28,6 +29,12 @@ pub(crate) fn run(args: &Args, globals: &Globals, out: &Output) -> Result<Exit, 
     let done: PruneDone =
         runtime::interruptible(client.follow("/v1/prune", &request, |progress| shown.tell(&progress)))?;
     drop(shown);
+    if done.surplus > 0 {
+        out.note(format!(
+            "{} parts are kept once too often, and go when the grace of their holders is over.",
+            done.surplus
+        ));
+    }
     out.event("done", &done, text(&done));
     Ok(Exit::Done)
 }

@@ -82,6 +82,17 @@ fn cancelation(n: u8, packs: usize) -> Cancelation {
     }
 }
 
+fn surplus(n: u8, packs: usize) -> Surplus {
+    Surplus {
+        owner: OWNER,
+        device: key(n).peer_id(),
+        number: u64::MAX,
+        made_unix_s: u64::MAX,
+        holder: PeerId([5; 32]),
+        packs: vec![PackId([3; 32]); packs],
+    }
+}
+
 fn denied(n: u8) -> NotAllowed {
     NotAllowed::Device(key(n).peer_id())
 }
@@ -97,6 +108,11 @@ fn devices_say_what_they_have_the_right_to() {
     assert!(open(&Signed::new(&condemnation(1, 1), &key(1)), &roster).is_ok());
     assert_eq!(
         open(&Signed::new(&condemnation(2, 1), &key(2)), &roster),
+        Err(denied(2))
+    );
+    assert!(open(&Signed::new(&surplus(1, 1), &key(1)), &roster).is_ok());
+    assert_eq!(
+        open(&Signed::new(&surplus(2, 1), &key(2)), &roster),
         Err(denied(2))
     );
     assert_eq!(open(&Signed::new(&head(4, 1), &key(4)), &roster), Err(denied(4)));

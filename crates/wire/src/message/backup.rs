@@ -11,7 +11,10 @@ use super::{
     Sentence, ShardName, ShardSource,
 };
 use crate::{
-    backup::{Cancelation, Condemnation, Head, MAX_DEVICES, MAX_RETIRED, PackRecord, Permit, Roster, Scheme},
+    backup::{
+        Cancelation, Condemnation, Head, MAX_DEVICES, MAX_RETIRED, PackRecord, Permit, Roster, Scheme,
+        Surplus,
+    },
     bounded,
     id::{OwnerId, PackId, PeerId},
     signed::Signed,
@@ -199,6 +202,12 @@ messages! {
         /// Whether there are more after the last.
         more: bool,
     }
+    /// May I delete what I keep of this pack? Its owner says that others have all that it takes. Answer:
+    /// [`Done`](super::Done), and then it does not count any more; or refused as `Busy`, as it is needed.
+    0x0317 40, GiveUp {
+        /// Which.
+        pack: PackId,
+    }
 
     // --- to a coordinator, and to a holder ----------------------------------------------------
     /// Keep the owner's newest roster. Refused as `Stale` if a newer one is known.
@@ -351,5 +360,10 @@ messages! {
         /// At most 256.
         #[serde(deserialize_with = "bounded::list::<256, _, _>")]
         damaged: Vec<DamagedPaper>,
+    }
+    /// You need not keep your parts of these packs, after a grace. Answer: [`Done`](super::Done) once it is durable.
+    0x0387 132 * KIB, Unneeded {
+        /// Signed by a device that may prune.
+        word: Signed<Surplus>,
     }
 }

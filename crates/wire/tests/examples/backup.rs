@@ -4,7 +4,7 @@ use skep_wire::{
     BlobId, OwnerId, PackId, PeerId, Signed, SigningKey,
     backup::{
         Cancelation, Condemnation, Device, Head, PackList, PackRecord, Permit, Retired, Rights, Roster,
-        Scheme,
+        Scheme, Surplus,
     },
     message::*,
     signed::Record,
@@ -122,6 +122,17 @@ fn cancelation() -> Cancelation {
         condemned_by: PeerId([8; 32]),
         up_to: 4,
         packs: vec![],
+    }
+}
+
+fn surplus() -> Surplus {
+    Surplus {
+        owner: owner(),
+        device: device(),
+        number: 5,
+        made_unix_s: 1_790_000_000,
+        holder: PeerId([9; 32]),
+        packs: vec![pack(0xa1)],
     }
 }
 
@@ -335,6 +346,10 @@ pub(super) fn moving() -> Vec<Example> {
                     mended: false,
                 },
             ],
+        }),
+        message(GiveUp { pack: pack(0xa1) }),
+        message(Unneeded {
+            word: by_device(&surplus()),
         }),
     ]
 }

@@ -235,6 +235,7 @@ impl Plan {
             freed_bytes: census.stored_bytes(&self.condemn),
             repacked_bytes: self.rescued_bytes(),
             kept: self.keep.len(),
+            surplus: 0,
             dry_run,
         }
     }
