@@ -7,12 +7,17 @@ use skep_net::{Inbox, Limits, Link, Responder};
 use skep_wire::{
     BlobId, CHUNK_BYTES, PeerName, SigningKey, UNIT_BYTES,
     chunk::{Check, hash_chunk},
-    message::{Have, Holder, Lane, Message as _, OutlinePage, Read, Reason, WantHave, WantOutline},
+    frame::{Header, REPLY},
+    message::{
+        Done, Have, HaveMore, Hello, Holder, Lane, Message as _, OutlinePage, Read, Reason, WantHave,
+        WantOutline,
+    },
     outline::Outline,
     proof,
     record::{Content, ContentKind},
 };
-use tokio::{task::JoinSet, time::sleep};
+use skep_world::Stream;
+use tokio::{io::AsyncWriteExt as _, task::JoinSet, time::sleep};
 
 use crate::realm::{Realm, address, endpoint, hello, keyed};
 
@@ -49,10 +54,14 @@ pub(crate) enum Mischief {
     Crawls,
     /// Answers with messages of another kind.
     Nonsense,
+    /// Never answers, and says over and over that it has more.
+    Babbles,
+    /// Sends answers without end to what nobody asked.
+    Unasked,
 }
 
 impl Mischief {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::WrongBytes,
         Self::AnotherChunk,
         Self::TooFew,
@@ -62,6 +71,8 @@ impl Mischief {
         Self::Silent,
         Self::Crawls,
         Self::Nonsense,
+        Self::Babbles,
+        Self::Unasked,
     ];
 }
 
@@ -144,8 +155,14 @@ pub(crate) async fn start(realm: &Realm, n: u8, blob: &Blob, mischief: Mischief,
         while let Ok(stream) = listener.accept().await {
             let (hello, blob) = (hello(Some(grant.clone())), blob.clone());
             talks.spawn(async move {
-                if let Ok((_link, inbox)) = Link::open(stream, hello, Limits::of(Lane::Bulk)).await {
-                    serve(inbox, blob, mischief).await;
+                if mischief == Mischief::Unasked {
+                    return answer_nobody(stream, &hello).await;
+                }
+                if let Ok((link, inbox)) = Link::open(stream, hello, Limits::of(Lane::Bulk)).await {
+                    tokio::select! {
+                        () = serve(inbox, blob.clone(), mischief) => {}
+                        () = babble(&link, &blob), if mischief == Mischief::Babbles => {}
+                    }
                 }
             });
         }
@@ -179,6 +196,39 @@ async fn serve(mut inbox: Inbox, blob: Blob, mischief: Mischief) {
     }
 }
 
+/// Until nobody hears it any more.
+async fn babble(link: &Link, blob: &Blob) {
+    let more = HaveMore {
+        content: blob.id(),
+        chunks: vec![0, 1],
+    };
+    while link.tell(&more).await.is_ok() {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Says hello, and then done, done, done.
+async fn answer_nobody(mut stream: Stream, hello: &Hello) {
+    let frame = |kind, request, body: &[u8]| {
+        let length = u32::try_from(body.len()).unwrap();
+        let header = Header {
+            length,
+            kind,
+            request,
+        };
+        [&header.encode()[..], body].concat()
+    };
+    let mut bytes = frame(Hello::KIND, 0, &hello.encode());
+    for request in 1..REPLY {
+        bytes.extend(frame(Done::KIND, request | REPLY, &[]));
+        if stream.writer.write_all(&bytes).await.is_err() {
+            return;
+        }
+        bytes.clear();
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
 async fn outline(blob: &Blob, page: u32, responder: Responder, mischief: Mischief) {
     let page = blob.outline.page(page.into()).unwrap();
     let mut leaves: Vec<[u8; 32]> = page.leaves.iter().map(|leaf| leaf.0).collect();
@@ -204,7 +254,7 @@ async fn answer(blob: Blob, mut read: Read, mut responder: Responder, mischief: 
         Mischief::TooFew => bytes.truncate(bytes.len() - 1),
         Mischief::TooMany => bytes.extend([7; 100]),
         Mischief::Denies => return responder.refuse(Reason::NotFound, "not here").await,
-        Mischief::Silent => return std::future::pending().await,
+        Mischief::Silent | Mischief::Babbles | Mischief::Unasked => return std::future::pending().await,
         Mischief::Nonsense => return responder.reply(&WantHave { content: blob.id() }).await,
         Mischief::Crawls => {
             for byte in bytes {
