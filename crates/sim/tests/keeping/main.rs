@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod device;
+mod forger;
 mod leaving;
 mod liar;
 mod rotten;

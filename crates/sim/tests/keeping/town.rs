@@ -1,11 +1,13 @@
 //! A coordinator and peers that keep what others back up.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use skep_coordinator::{Coordinator, InviteOptions};
 use skep_node::{Config, Node};
-use skep_wire::{PeerId, record::Role, ticket::Ticket};
+use skep_wire::{PeerId, SigningKey, record::Role, ticket::Ticket};
 use skep_world::simulated::{Crash, Disk, Machine, Universe};
+
+use crate::forger::key_of;
 
 /// How long condemned packs stay.
 pub(crate) const GRACE: Duration = Duration::from_secs(600);
@@ -23,6 +25,7 @@ struct House {
 pub(crate) struct Town {
     pub(crate) universe: Universe,
     pub(crate) ticket: Ticket,
+    pub(crate) coordinator_key: Arc<SigningKey>,
     coordinator: Coordinator,
     houses: Vec<House>,
     founded: u8,
@@ -38,7 +41,7 @@ impl Town {
     /// The same, where each pack is audited so often in the mean.
     pub(crate) async fn audited(count: u8, every: Duration) -> Self {
         let universe = Universe::new(7);
-        let (coordinator, ticket) = found(&universe, 1, every).await;
+        let (coordinator, coordinator_key, ticket) = found(&universe, 1, every).await;
         let house = |n| House {
             machine: universe.machine([10, 0, 1, n].into()),
             node: None,
@@ -48,6 +51,7 @@ impl Town {
             houses: (1..=count).map(house).collect(),
             universe,
             ticket,
+            coordinator_key,
             coordinator,
             founded: 1,
             audit_every: every,
@@ -129,7 +133,8 @@ impl Town {
     /// The coordinator's home is lost: another network is founded, and the same peers join it.
     pub(crate) async fn found_another_network(&mut self) {
         self.founded += 1;
-        let (coordinator, ticket) = found(&self.universe, self.founded, self.audit_every).await;
+        let (coordinator, key, ticket) = found(&self.universe, self.founded, self.audit_every).await;
+        self.coordinator_key = key;
         let lost = std::mem::replace(&mut self.coordinator, coordinator);
         self.ticket = ticket;
         for house in &mut self.houses {
@@ -150,7 +155,11 @@ impl Town {
     }
 }
 
-async fn found(universe: &Universe, number: u8, audit_every: Duration) -> (Coordinator, Ticket) {
+async fn found(
+    universe: &Universe,
+    number: u8,
+    audit_every: Duration,
+) -> (Coordinator, Arc<SigningKey>, Ticket) {
     let mut machine = universe.machine([10, 0, 0, number].into());
     let at = SocketAddr::new(machine.ip(), 7700);
     let config = skep_coordinator::Config {
@@ -165,5 +174,5 @@ async fn found(universe: &Universe, number: u8, audit_every: Duration) -> (Coord
         ..InviteOptions::default()
     };
     let ticket = coordinator.invite(options).await.unwrap();
-    (coordinator, ticket)
+    (coordinator, key_of(machine.disk(), "/coordinator"), ticket)
 }
