@@ -16,6 +16,7 @@ use skep_wire::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::mpsc,
+    task::coop::consume_budget,
     time::timeout,
 };
 
@@ -77,6 +78,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     async fn frames(&mut self) -> CloseReason {
         loop {
+            // Frames that are here already are read without waiting, however many there are: others have their turns.
+            consume_budget().await;
             if let Err(reason) = self.frame().await {
                 return reason;
             }

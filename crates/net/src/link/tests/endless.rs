@@ -1,4 +1,4 @@
-//! Bulk answers that do not end, whether somebody waits for them or not any more.
+//! Frames without end: bulk answers, whether somebody waits for them or not any more, and floods of small messages.
 
 use super::*;
 
@@ -49,4 +49,36 @@ async fn segments_with_nothing_in_them_are_none() {
     let (link, _inbox, mut hand, answer) = given_up().await;
     hand.send_raw(SEGMENT, answer, &[]).await;
     hand.expect_turned_away(&link).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_small_frames_lets_others_have_their_turns() {
+    const FRAMES: usize = 20_000;
+    let (near, far) = tokio::io::duplex(MIB);
+    let mut hand = Hand { pipe: far };
+    hand.send(0, &hello(Lane::Bulk)).await;
+    let near = stream(near, 2);
+    // All of it is here before the first frame is looked at, as with TLS.
+    let near = Stream {
+        reader: Box::new(tokio::io::BufReader::with_capacity(MIB, near.reader)),
+        ..near
+    };
+    hand.pipe
+        .write_all(
+            &[&frame::header(Cancel::KIND, 0, 1)[..], &[9]]
+                .concat()
+                .repeat(FRAMES),
+        )
+        .await
+        .unwrap();
+    hand.send(0, &Credit { bytes: 7 }).await;
+    let (link, _inbox) = Link::open(near, hello(Lane::Bulk), Limits::of(Lane::Bulk))
+        .await
+        .unwrap();
+    let mut turns = 0;
+    while link.shared().credit.available_permits() == 0 {
+        turns += 1;
+        tokio::task::yield_now().await;
+    }
+    assert!(turns > FRAMES / 200, "{turns} turns");
 }
