@@ -15,8 +15,8 @@ use skep_world::Network as _;
 use crate::support::{Network, Peer, text, write_random};
 
 /// A program of somebody's own.
-struct Stranger {
-    key: Arc<SigningKey>,
+pub(crate) struct Stranger {
+    pub(crate) key: Arc<SigningKey>,
     grant: Option<Signed<Grant>>,
 }
 
@@ -24,7 +24,7 @@ struct Stranger {
 type Refused = Option<Reason>;
 
 impl Stranger {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self {
             key: Arc::new(SigningKey::from_seed([seed; 32])),
             grant: None,
@@ -32,7 +32,7 @@ impl Stranger {
     }
 
     /// One that has joined by the rules.
-    async fn member(seed: u8, ticket: &str) -> Self {
+    pub(crate) async fn member(seed: u8, ticket: &str) -> Self {
         let mut stranger = Self::new(seed);
         let ticket: Ticket = ticket.parse().unwrap();
         let at = ticket.coordinators[0].to_string();
@@ -49,18 +49,22 @@ impl Stranger {
     async fn link(&self, at: &str, lane: Lane) -> Result<Link, Refused> {
         let at: Endpoint = at.parse().unwrap();
         let stream = Tls.dial(&self.key, &at, None).await.unwrap();
-        let hello = Hello {
+        match Link::open(stream, self.hello(lane), Limits::of(lane)).await {
+            Ok((link, _inbox)) => Ok(link),
+            Err(OpenError::Refused { reason, .. }) => Err(Some(reason)),
+            Err(_) => Err(None),
+        }
+    }
+
+    /// The first words of its side.
+    pub(crate) fn hello(&self, lane: Lane) -> Hello {
+        Hello {
             features: 0,
             agent: "mallory".to_owned(),
             lane,
             grant: self.grant.clone(),
             certificate: None,
             revocations: 0,
-        };
-        match Link::open(stream, hello, Limits::of(lane)).await {
-            Ok((link, _inbox)) => Ok(link),
-            Err(OpenError::Refused { reason, .. }) => Err(Some(reason)),
-            Err(_) => Err(None),
         }
     }
 

@@ -11,10 +11,21 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{io::AsyncWriteExt, net::TcpSocket, task::JoinSet, time};
+use skep_net::Tls;
+use skep_wire::{SigningKey, message::Endpoint};
+use skep_world::Network as _;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+    task::JoinSet,
+    time,
+};
 
-use super::{host, say};
-use crate::support::{Network, Peer, eventually, write_random};
+use super::{Cost, host, say};
+use crate::{
+    strangers::Stranger,
+    support::{self, Network, Peer, Process, eventually, write_random},
+};
 
 /// Connections that send a byte now and then.
 const SLOW: u16 = 5000;
@@ -38,7 +49,7 @@ fn lookups(peer: &Peer) -> Vec<Duration> {
 }
 
 /// A network with a peer that shares something.
-fn town() -> (Network, Peer) {
+pub(super) fn town() -> (Network, Peer) {
     let network = Network::start();
     let ada = network.peer("ada");
     let path = ada.files.join("lorem");
@@ -86,6 +97,7 @@ fn five_thousand_slow_connections_keep_no_member_waiting() {
     let (mut network, ada) = town();
     let quiet = lookups(&ada);
     let at: SocketAddr = network.listen.parse().unwrap();
+    let cost = Cost::of(network.coordinator());
     let flood = Flood::start(at);
     eventually("they are there", || {
         (flood.opened() >= usize::from(SLOW)).then_some(())
@@ -98,7 +110,7 @@ fn five_thousand_slow_connections_keep_no_member_waiting() {
     // Who is new is let in between them.
     let bob = network.peer("bob");
     assert!(bob.listed("lorem").is_some());
-    let resident = network.coordinator().resident_mib();
+    let (_, resident) = cost.told(network.coordinator(), "5,000 slow connections to a coordinator");
     assert!(resident < 128, "{resident} MiB");
     flood.stop();
     let after = lookups(&ada);
@@ -161,8 +173,22 @@ async fn slow(at: SocketAddr, n: u16, opened: Arc<std::sync::atomic::AtomicUsize
 
 #[test]
 fn garbage_costs_little_and_leaves_no_thread_running() {
-    let (mut network, ada) = town();
-    let at = network.listen.clone();
+    let (mut network, mut ada) = town();
+    let (coordinator, peer) = (
+        network.listen.clone(),
+        ada.ready["listen"].as_str().unwrap().to_owned(),
+    );
+    garbage_before_tls(network.coordinator(), "a coordinator", &coordinator);
+    garbage_before_tls(ada.process(), "a peer", &peer);
+    garbage_inside_tls(network.coordinator(), "a coordinator", &coordinator);
+    garbage_inside_tls(ada.process(), "a peer", &peer);
+    let (start, before) = (Instant::now(), network.coordinator().cpu());
+    lookups(&ada);
+    let share = (network.coordinator().cpu() - before).as_secs_f64() / start.elapsed().as_secs_f64();
+    assert!(share < 0.5, "{share} of a core when all of it is over");
+}
+
+fn garbage_before_tls(process: &Process, who: &str, at: &str) {
     let garbage: [&[u8]; 6] = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         &[0; 4096],
@@ -173,27 +199,51 @@ fn garbage_costs_little_and_leaves_no_thread_running() {
         // Records without content.
         &[0x16, 3, 3, 0, 0].repeat(1000),
     ];
-    let before = network.coordinator().cpu();
+    let cost = Cost::of(process);
     for _ in 0..100 {
         for bytes in garbage {
-            let mut stream = TcpStream::connect(&at).unwrap();
+            let mut stream = TcpStream::connect(at).unwrap();
             let _ = stream.write_all(bytes);
         }
     }
-    assert!(say(&at, &hello()).len() < 64);
-    let spent = network.coordinator().cpu() - before;
-    assert!(spent < Duration::from_secs(6), "{spent:?} for 600 connections");
-    let (start, before) = (Instant::now(), network.coordinator().cpu());
-    lookups(&ada);
-    let share = (network.coordinator().cpu() - before).as_secs_f64() / start.elapsed().as_secs_f64();
-    assert!(share < 0.5, "{share} of a core when all of it is over");
+    assert!(say(at, &hello()).len() < 64);
+    let what = format!("600 connections with garbage before TLS to {who}");
+    let (spent, resident) = cost.told(process, &what);
+    assert!(spent < Duration::from_secs(6) && resident < 128, "{what}");
+}
+
+/// After a handshake, everything but frames.
+fn garbage_inside_tls(process: &Process, who: &str, at: &str) {
+    let (key, to): (_, Endpoint) = (Stranger::new(3).key, at.parse().unwrap());
+    let cost = Cost::of(process);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut talks = JoinSet::new();
+        for garbage in [0, 0x55, 0xff].repeat(60) {
+            talks.spawn(say_inside(key.clone(), to.clone(), garbage));
+        }
+        talks.join_all().await;
+    });
+    let what = format!("180 connections with garbage inside TLS to {who}");
+    let (spent, resident) = cost.told(process, &what);
+    assert!(spent < Duration::from_secs(6) && resident < 128, "{what}");
+}
+
+/// Says this byte over and over, until it is hung up on.
+async fn say_inside(key: Arc<SigningKey>, to: Endpoint, garbage: u8) {
+    let mut stream = Tls.dial(&key, &to, None).await.unwrap();
+    let _ = stream.writer.write_all(&[garbage; 64 << 10]).await;
+    let mut answer = Vec::new();
+    let end = stream.reader.read_to_end(&mut answer);
+    let _ = time::timeout(support::PATIENCE, end).await.expect("it hangs up");
 }
 
 /// Connections that are open, and of which nothing is known, do not outlive the one who holds them.
 #[test]
 fn a_peers_port_stands_a_flood_too() {
-    let (_network, ada) = town();
-    let at = ada.ready["listen"].as_str().unwrap();
+    let (network, mut ada) = town();
+    let at = ada.ready["listen"].as_str().unwrap().to_owned();
+    let cost = Cost::of(ada.process());
     let mut set = JoinSet::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let address: SocketAddr = at.parse().unwrap();
@@ -208,9 +258,10 @@ fn a_peers_port_stands_a_flood_too() {
             });
         }
         let held = set.join_all().await;
-        let bob = _network.peer("bob");
+        let bob = network.peer("bob");
         let target = bob.files.join("lorem");
         bob.get("lorem", &target);
         drop(held);
     });
+    cost.told(ada.process(), "600 silent connections to a peer");
 }

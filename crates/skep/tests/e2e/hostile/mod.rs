@@ -3,6 +3,7 @@
 //! What a single parser or machine refuses is shown beside it; here is what only processes can show.
 
 mod browser;
+mod endless;
 mod floods;
 mod pages;
 mod secrets;
@@ -10,8 +11,10 @@ mod secrets;
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use crate::support::Process;
 
 /// Says it on a connection of its own, and returns what is answered until that ends.
 fn say(at: &str, bytes: &[u8]) -> Vec<u8> {
@@ -22,6 +25,33 @@ fn say(at: &str, bytes: &[u8]) -> Vec<u8> {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     answer
+}
+
+/// What a process costs while something is done to it.
+struct Cost {
+    began: Instant,
+    cpu: Duration,
+}
+
+impl Cost {
+    fn of(process: &Process) -> Self {
+        Self {
+            began: Instant::now(),
+            cpu: process.cpu(),
+        }
+    }
+
+    /// Prints what it was, for who asked (`--no-capture`), and returns the time of processors and the memory in MiB.
+    #[allow(clippy::print_stdout)]
+    fn told(self, process: &Process, what: &str) -> (Duration, u64) {
+        let (took, cpu, mib) = (
+            self.began.elapsed(),
+            process.cpu() - self.cpu,
+            process.resident_mib(),
+        );
+        println!("{what}: {cpu:.1?} of a processor in {took:.1?}, {mib} MiB");
+        (cpu, mib)
+    }
 }
 
 /// Another address of this machine: to others it looks like another host.
