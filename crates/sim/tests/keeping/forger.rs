@@ -59,7 +59,7 @@ impl Forger {
         *self.lie.lock().unwrap() = lie;
     }
 
-    fn from_peer(&self, kind: u16, body: Vec<u8>) -> Vec<u8> {
+    fn heard_of_peer(&self, kind: u16, body: Vec<u8>) -> Vec<u8> {
         if kind == KeepHead::KIND {
             let KeepHead { head } = KeepHead::decode(&body).unwrap();
             self.heads.lock().unwrap().push(head);
@@ -67,7 +67,7 @@ impl Forger {
         body
     }
 
-    fn to_peer(&self, kind: u16, body: Vec<u8>) -> Vec<u8> {
+    fn told_to_peer(&self, kind: u16, body: Vec<u8>) -> Vec<u8> {
         let lie = *self.lie.lock().unwrap();
         match kind {
             OwnerStands::KIND => standing(lie, OwnerStands::decode(&body).unwrap()).encode(),
@@ -92,9 +92,11 @@ impl Forger {
     /// Between a peer and the honest one.
     async fn relay(&self, peer: Stream, honest: Stream) {
         let up = pass(peer.reader, honest.writer, |kind, body| {
-            self.from_peer(kind, body)
+            self.heard_of_peer(kind, body)
         });
-        let down = pass(honest.reader, peer.writer, |kind, body| self.to_peer(kind, body));
+        let down = pass(honest.reader, peer.writer, |kind, body| {
+            self.told_to_peer(kind, body)
+        });
         let _ = tokio::try_join!(up, down);
     }
 }
