@@ -26,6 +26,9 @@ pub use surplus::{Divided, divide};
 
 use self::presence::Attendance;
 
+/// A rebuild that failed is tried again after so long, and then each time after twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
 /// How eagerly to repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -84,6 +87,8 @@ struct Kept {
     leaving: BTreeSet<PeerId>,
     /// Its place in the queue.
     queued: Option<usize>,
+    /// Rebuilds in a row that did not succeed.
+    failures: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +121,7 @@ impl Repair {
             held: BTreeSet::new(),
             leaving: BTreeSet::new(),
             queued: None,
+            failures: 0,
         });
     }
 
@@ -143,6 +149,7 @@ impl Repair {
             return;
         }
         kept.held.insert((shard, peer));
+        kept.failures = 0;
         self.attendance.add_pack(peer, pack);
         if self
             .waiting
@@ -247,9 +254,18 @@ impl Repair {
         self.wait(now, pack, None);
     }
 
-    /// A rebuild did not succeed; another peer may try.
-    pub fn gave_up(&mut self, pack: &PackId) {
-        self.waiting.remove(pack);
+    /// What `target` was to rebuild did not succeed: it is tried again after a while, each time a longer one, or when
+    /// somebody comes, for a source may just have gone.
+    pub fn gave_up(&mut self, now: Duration, pack: &PackId, target: &PeerId) {
+        let (Some(wait), Some(kept)) = (self.waiting.get_mut(pack), self.packs.get_mut(pack)) else {
+            return;
+        };
+        if wait.target == Some(*target) {
+            let pause = FIRST_PAUSE * 2u32.saturating_pow(kept.failures);
+            kept.failures = kept.failures.saturating_add(1);
+            wait.until = now + pause.min(self.settings.patience);
+            wait.target = None;
+        }
     }
 
     /// When something changes by time alone.

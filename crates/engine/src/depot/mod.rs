@@ -324,6 +324,11 @@ impl Depot {
         }
     }
 
+    /// A peer could not rebuild what it was told to, if it was.
+    pub(crate) fn not_rebuilt(&mut self, now: Moment, peer: &PeerId, pack: &PackId) {
+        self.repair.gave_up(now.mono, pack, peer);
+    }
+
     /// A holder deleted its part of a condemned pack: what others have is not completed any more, and with the last
     /// part the pack is forgotten.
     fn let_die(&mut self, pack: &PackId, changes: &mut Vec<Change>) {

@@ -111,11 +111,12 @@ impl Index {
         Done {}
     }
 
-    /// A peer does not keep these any more.
-    pub(super) fn lost(&mut self, caller: Caller, lost: &Lost, effects: &mut Effects) -> Done {
+    /// A peer does not keep these any more, or could not rebuild them.
+    pub(super) fn lost(&mut self, now: Moment, caller: Caller, lost: &Lost, effects: &mut Effects) -> Done {
         let peer = self.members[caller.who].key;
         for shard in &lost.shards {
             self.depot.lost(peer, *shard, &mut effects.changes);
+            self.depot.not_rebuilt(now, &peer, &shard.pack);
         }
         Done {}
     }

@@ -277,7 +277,7 @@ impl Index {
             Request::Held(held) => self.held(now, caller, held, effects)?.into(),
             Request::Returned(returned) => self.returned(caller, &returned, effects).into(),
             Request::Reported(_) => self.reported(caller, effects).into(),
-            Request::Lost(lost) => self.lost(caller, &lost, effects).into(),
+            Request::Lost(lost) => self.lost(now, caller, &lost, effects).into(),
             Request::Release(release) => self.depot.release(now, device, &release).into(),
             Request::Keepers(keepers) => self.keepers(caller, &keepers)?.into(),
             Request::GiveUp(give) => {

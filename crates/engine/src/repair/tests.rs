@@ -207,9 +207,39 @@ fn so_many_at_a_time_and_so_many_bytes_a_second() {
     repair.keep(pack(2), scheme("2x"), 100);
     repair.hold(pack(2), 0, peer(0));
     assert_eq!(repair.next(later + MINUTE), None, "two are under way");
-    // One gives up, and is next in line again.
-    repair.gave_up(&need.pack);
+    // One gives up, and is in line again a little later.
+    repair.gave_up(later, &need.pack, &peer(6));
     assert!(repair.next(later + MINUTE).is_some());
+}
+
+#[test]
+fn a_rebuild_that_failed_is_tried_again_soon_and_ever_later() {
+    let mut repair = repair(settings(), "2x");
+    repair.lose(&PACK, 1, &peer(1));
+    let mut now = HOUR;
+    for pause in [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4] {
+        let need = repair.next(now).unwrap();
+        repair.begin(now, &need, peer(5));
+        // Somebody else's failure is none of this.
+        repair.gave_up(now, &PACK, &peer(6));
+        assert_eq!(repair.next(now + pause), None);
+        repair.gave_up(now, &PACK, &peer(5));
+        assert_eq!(repair.next(now + pause / 2), None);
+        now += pause;
+        assert!(repair.next(now).is_some());
+    }
+}
+
+#[test]
+fn a_rebuild_that_failed_is_tried_again_when_somebody_comes() {
+    let mut repair = repair(settings(), "2x");
+    repair.lose(&PACK, 1, &peer(1));
+    let need = repair.next(HOUR).unwrap();
+    repair.begin(HOUR, &need, peer(5));
+    repair.gave_up(HOUR, &PACK, &peer(5));
+    assert_eq!(repair.next(HOUR), None);
+    repair.online(HOUR, peer(6));
+    assert_eq!(repair.next(HOUR), Some(need));
 }
 
 #[test]

@@ -7,21 +7,34 @@ use skep_vault::shard;
 use skep_wire::{
     BlobId, Signed,
     backup::{PackRecord, Permit},
-    message::{Lane, ReadShard, Rebuild, ShardName, ShardSource},
+    message::{Done, Lane, Lost, ReadShard, Rebuild, ShardName, ShardSource},
 };
 
 use super::{Denied, announce, storing};
 use crate::core::Core;
 
-/// Rebuilds a shard; when it does not succeed, the coordinator asks somebody else after some time.
+/// Rebuilds a shard. When it does not succeed, the coordinator hears of it, and asks again, or somebody else.
 pub(super) async fn rebuild(core: Arc<Core>, order: Rebuild) {
     let Ok(_turn) = core.hold.rebuilding.acquire().await else {
         return;
     };
-    let shard = order.shard;
+    let (shard, ordered) = (order.shard, order.record.peek());
     match attempt(&core, order).await {
         Ok(record) => storing::confirm(&core, record, shard),
-        Err(denied) => tracing::info!("a shard was not rebuilt: {}", denied.text),
+        Err(denied) => {
+            tracing::info!("a shard was not rebuilt: {}", denied.text);
+            if let Ok(PackRecord { pack, .. }) = ordered {
+                give_up(&core, ShardName { pack, shard }).await;
+            }
+        }
+    }
+}
+
+/// A coordinator that does not hear of it waits as long as for a rebuild that hangs.
+async fn give_up(core: &Arc<Core>, name: ShardName) {
+    let lost = Lost { shards: vec![name] };
+    if let Err(error) = core.session.ask::<_, Done>(&lost).await {
+        tracing::debug!("the coordinator does not hear that a rebuild failed: {error}");
     }
 }
 

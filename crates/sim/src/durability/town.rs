@@ -129,13 +129,13 @@ impl Town {
             Event::Dies(peer) => self.die(now, &[peer]),
             Event::SiteBurns(site) => self.burn(now, site),
             Event::Gone(peer) => self.repair.gone(now, &peer),
-            Event::Rebuilt(pack, shard, target) => self.rebuilt(pack, shard, target),
+            Event::Rebuilt(pack, shard, target) => self.rebuilt(now, pack, shard, target),
         }
     }
 
-    fn rebuilt(&mut self, pack: PackId, shard: u8, target: PeerId) {
+    fn rebuilt(&mut self, now: Duration, pack: PackId, shard: u8, target: PeerId) {
         let (Some(peer), Some(held)) = (self.alive.get_mut(&target), self.packs.get_mut(&pack)) else {
-            return self.repair.gave_up(&pack);
+            return self.repair.gave_up(now, &pack, &target);
         };
         peer.packs.insert(pack);
         held.insert((shard, target));
@@ -209,7 +209,7 @@ impl Town {
         self.repair.keep(pack, self.setting.scheme, 1);
         let holders = self.choose(self.setting.scheme.shards(), &[]);
         for (shard, peer) in (0..).zip(holders) {
-            self.rebuilt(pack, shard, peer);
+            self.rebuilt(Duration::ZERO, pack, shard, peer);
         }
     }
 
