@@ -52,7 +52,7 @@ const STEPS: [Step; 11] = [
     },
     Step {
         name: "simulation",
-        run: || sim::run_seeds(100),
+        run: || sim::run_seeds(300),
     },
     Step {
         name: "chaos",
