@@ -35,6 +35,8 @@ pub(crate) const BULK: u64 = 2;
 const ANSWER: u32 = 1 << 31;
 /// A whole chunk, and two segments more.
 const WINDOW: u64 = (1 << 20) + 2 * 131_072;
+/// The limit of the longest answer: a page of shares.
+const LARGEST: u32 = 262_144;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Why there is no answer.
@@ -139,7 +141,12 @@ impl Connection {
             let length = self.stream.reader.read_u32().await?;
             let kind = self.stream.reader.read_u16().await?;
             let request = self.stream.reader.read_u32().await?;
-            let mut body = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(2 << 20)];
+            if length > LARGEST {
+                return Err(std::io::Error::other(
+                    "a frame is longer than any that is heard here",
+                ));
+            }
+            let mut body = vec![0; length as usize];
             self.stream.reader.read_exact(&mut body).await?;
             Ok::<_, std::io::Error>(Frame { kind, request, body })
         };

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use skep_wire::{
     OwnerId, PeerId,
     message::{
-        Done, GetHead, HeadIs, Held, KeepHead, KeepRoster, OwnerStands, OwnerState, Reported, Returned,
+        Done, GetHead, HeadIs, Held, KeepHead, KeepRoster, Lost, OwnerStands, OwnerState, Reported, Returned,
         ShardName, ShardsKnown,
     },
 };
@@ -19,8 +19,22 @@ use crate::{core::Core, session::SessionError};
 
 /// Shards in one message.
 const BATCH: usize = 256;
+/// Names of shards in one message.
+const LOST_BATCH: usize = 1024;
 /// Before what could not be told is told again.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// Says what is not kept any more, or could not be rebuilt. What cannot be said now is told with everything else later.
+pub(super) async fn lost(core: &Arc<Core>, shards: &[ShardName]) {
+    for some in shards.chunks(LOST_BATCH) {
+        let lost = Lost {
+            shards: some.to_vec(),
+        };
+        if core.session.ask::<_, Done>(&lost).await.is_err() {
+            core.hold.untold.notify_one();
+        }
+    }
+}
 
 /// As long as a connection lasts: tells what is kept, and again whenever something could not be told.
 pub(crate) async fn reconcile(core: Arc<Core>) {

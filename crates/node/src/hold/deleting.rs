@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use skep_wire::{
     OwnerId, PackId,
-    message::{Done, GiveUp, Lost, ShardName},
+    message::{Done, GiveUp, ShardName},
 };
 use tokio::time;
 
@@ -14,8 +14,6 @@ use crate::{core::Core, session::SessionError};
 
 /// How often time is counted: so much of it is lost in a crash.
 const TICK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
-/// Shards in one message.
-const BATCH: usize = 1024;
 
 /// Counts time, and deletes what is due, as long as the peer runs.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -49,19 +47,7 @@ async fn pass(core: &Arc<Core>, owner: OwnerId, time: Duration) {
     let due = serve(core, &owner, Duration::ZERO).unwrap_or_default();
     let gone = delete(core, owner, due).await;
     note(core, owner).await;
-    tell(core, &gone).await;
-}
-
-/// Tells the coordinator what is not kept any more.
-async fn tell(core: &Arc<Core>, gone: &[ShardName]) {
-    for shards in gone.chunks(BATCH) {
-        let lost = Lost {
-            shards: shards.to_vec(),
-        };
-        if core.session.ask::<_, Done>(&lost).await.is_err() {
-            core.hold.untold.notify_one();
-        }
-    }
+    announce::lost(core, &gone).await;
 }
 
 /// Deletes what a device said others have, where the coordinator counts enough of them.
@@ -88,7 +74,7 @@ async fn give_up(core: &Arc<Core>, owner: OwnerId, pack: PackId) {
     let gone = delete(core, owner, vec![pack]).await;
     note(core, owner).await;
     // It may have been brought again meanwhile, and told.
-    tell(core, &gone).await;
+    announce::lost(core, &gone).await;
     if gone.is_empty() {
         core.hold.untold.notify_one();
     }

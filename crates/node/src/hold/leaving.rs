@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 
 use skep_wire::{
     OwnerId,
-    message::{Done, Lost, Release, Releasing, ShardName},
+    message::{Release, Releasing, ShardName},
 };
 use thiserror::Error;
 use tokio::{sync::watch, time};
 
-use super::{Denied, Hold, PoisonError};
+use super::{Denied, Hold, PoisonError, announce};
 use crate::{
     api::types::{EvictDone, EvictRequest, KeptLine, Progress},
     core::Core,
@@ -26,8 +26,6 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 const LEASE_S: u32 = 60;
 /// So long an owner that was evicted is not to be given back.
 const AWAY_S: u32 = 24 * 3600;
-/// Shards in one message.
-const BATCH: usize = 1024;
 
 /// Why something could not be given away.
 #[derive(Debug, Error)]
@@ -136,14 +134,7 @@ pub(crate) async fn evict(
     let shards = delete(core, owner)
         .await
         .map_err(|denied| EvictError::Disk(denied.text))?;
-    for some in shards.chunks(BATCH) {
-        let lost = Lost {
-            shards: some.to_vec(),
-        };
-        if core.session.ask::<_, Done>(&lost).await.is_err() {
-            core.hold.untold.notify_one();
-        }
-    }
+    announce::lost(core, &shards).await;
     let away = Release {
         owner: Some(owner),
         seconds: AWAY_S,

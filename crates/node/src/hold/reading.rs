@@ -7,10 +7,10 @@ use skep_net::Responder;
 use skep_wire::{
     OwnerId, PeerId,
     backup::Rights,
-    message::{Done, HeldShard, ListRecords, Lost, ReadPackList, ReadShard, Records, ShardName},
+    message::{HeldShard, ListRecords, ReadPackList, ReadShard, Records, ShardName},
 };
 
-use super::{Denied, refuse};
+use super::{Denied, announce, refuse};
 use crate::core::Core;
 
 /// Bytes that are read from the disk at a time.
@@ -125,10 +125,7 @@ pub(super) async fn drop_damaged(core: &Arc<Core>, owner: OwnerId, name: ShardNa
     if let Err(error) = core.world.work.call(move || shards.remove(&owner, &name)).await {
         tracing::warn!("it could not be removed: {error}");
     }
-    let lost = Lost { shards: vec![name] };
-    if core.session.ask::<_, Done>(&lost).await.is_err() {
-        core.hold.untold.notify_one();
-    }
+    announce::lost(core, &[name]).await;
 }
 
 /// Sends the list of packs of a head.

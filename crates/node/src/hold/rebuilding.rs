@@ -7,7 +7,7 @@ use skep_vault::shard;
 use skep_wire::{
     BlobId, Signed,
     backup::{PackRecord, Permit},
-    message::{Done, Lane, Lost, ReadShard, Rebuild, ShardName, ShardSource},
+    message::{Lane, ReadShard, Rebuild, ShardName, ShardSource},
 };
 
 use super::{Denied, announce, storing};
@@ -24,17 +24,9 @@ pub(super) async fn rebuild(core: Arc<Core>, order: Rebuild) {
         Err(denied) => {
             tracing::info!("a shard was not rebuilt: {}", denied.text);
             if let Ok(PackRecord { pack, .. }) = ordered {
-                give_up(&core, ShardName { pack, shard }).await;
+                announce::lost(&core, &[ShardName { pack, shard }]).await;
             }
         }
-    }
-}
-
-/// A coordinator that does not hear of it waits as long as for a rebuild that hangs.
-async fn give_up(core: &Arc<Core>, name: ShardName) {
-    let lost = Lost { shards: vec![name] };
-    if let Err(error) = core.session.ask::<_, Done>(&lost).await {
-        tracing::debug!("the coordinator does not hear that a rebuild failed: {error}");
     }
 }
 
