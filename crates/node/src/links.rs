@@ -100,13 +100,13 @@ impl Links {
         time::timeout(INTRODUCTION, arrived).await.ok()
     }
 
-    /// Opens as many bulk connections to `holder` as there may be, if it is far.
-    pub(crate) async fn widen(&self, core: &Arc<Core>, holder: &Holder, round_trip: Duration) {
+    /// Opens as many bulk connections to `holder` as there may be, if it is far. Says whether there are several.
+    pub(crate) async fn widen(&self, core: &Arc<Core>, holder: &Holder, round_trip: Duration) -> bool {
         let Some(address) = holder.address.as_ref().filter(|_| round_trip >= FAR) else {
-            return;
+            return false;
         };
         if self.bulk(&holder.peer) > 1 {
-            return;
+            return true;
         }
         let mut dials = JoinSet::new();
         for _ in 1..BULK_PER_PEER {
@@ -115,6 +115,7 @@ impl Links {
         }
         // Those that fail are missed by nobody.
         dials.join_all().await;
+        self.bulk(&holder.peer) > 1
     }
 
     /// The bulk connection to `peer` that has the least to do.

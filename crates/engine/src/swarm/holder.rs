@@ -57,6 +57,8 @@ pub(super) struct Holder {
     pub(super) barren_at: Option<u64>,
     rate: Rate,
     latency: Option<Duration>,
+    /// Whether it is reached over several connections.
+    pub(super) wide: bool,
     pub(super) heard: Duration,
     blocked: BTreeMap<u64, Block>,
     resume_at: Duration,
@@ -81,6 +83,7 @@ impl Holder {
             barren_at: None,
             rate: Rate::default(),
             latency: None,
+            wide: false,
             heard: now,
             blocked: BTreeMap::new(),
             resume_at: Duration::ZERO,
@@ -146,6 +149,7 @@ impl Holder {
             _ => {}
         }
         self.out = None;
+        self.wide = false;
         self.changed = now;
         self.barren_at = None;
     }
@@ -211,9 +215,8 @@ impl Holder {
 
     /// How many chunks to ask of it at a time: bandwidth x delay, and one in the making at each end.
     pub(super) fn depth(&self, config: &Config) -> usize {
-        let is_far = self.latency.is_some_and(|latency| latency >= config.far);
-        let least = if is_far {
-            config.far_depth
+        let least = if self.wide {
+            config.wide_depth
         } else {
             config.min_depth
         };
@@ -413,21 +416,23 @@ mod tests {
     #[test]
     fn depth_follows_bandwidth_times_delay() {
         let config = Config::default();
-        let depth = |latency_ms: u64, bytes_per_ms: u64| {
+        let depth = |latency_ms: u64, bytes_per_ms: u64, wide: bool| {
             let mut holder = holder();
+            holder.wide = wide;
             holder.set_latency(Duration::from_millis(latency_ms));
             holder.asked(Duration::ZERO, 100 * bytes_per_ms);
             holder.progressed(Duration::from_millis(latency_ms + 100), 100 * bytes_per_ms);
             holder.depth(&config)
         };
-        assert_eq!(depth(1, 1), 2);
+        assert_eq!(depth(1, 1, false), 2);
+        assert_eq!(depth(90, 1, false), 2, "more would queue behind each other");
         assert_eq!(
-            depth(90, 1),
-            config.far_depth,
+            depth(90, 1, true),
+            config.wide_depth,
             "several connections have to be kept busy"
         );
-        assert_eq!(depth(250, 40 << 10), 14);
-        assert_eq!(depth(1_000, 1 << 20), 16);
+        assert_eq!(depth(250, 40 << 10, false), 14);
+        assert_eq!(depth(1_000, 1 << 20, true), 16);
     }
 
     #[test]

@@ -176,6 +176,13 @@ impl Swarm {
         }
     }
 
+    /// Whether `peer` is reached over several connections from now on, until it is gone.
+    pub fn handle_wide(&mut self, peer: PeerId, several: bool) {
+        if let Some(no) = self.number(peer) {
+            self.holders[no].wide = several;
+        }
+    }
+
     /// Of `chunk`, asked of `peer`, `bytes` have come by now, in all. Call it some times a second while bytes come.
     pub fn handle_progress(&mut self, now: Duration, peer: PeerId, chunk: u64, bytes: u64) {
         let Some(no) = self.number(peer) else { return };

@@ -16,10 +16,9 @@ pub struct Config {
     pub budget_bytes: u64,
     /// Chunks asked of one holder at a time: at least this many, however slow it is.
     pub min_depth: usize,
-    /// A holder that is as far as this is reached over several connections.
-    pub far: Duration,
-    /// At least this many chunks are asked of it, so that all of them have something to do.
-    pub far_depth: usize,
+    /// At least this many are asked of one that is reached over several connections, so that all of them have
+    /// something to do.
+    pub wide_depth: usize,
     /// And at most this many, however fast.
     pub max_depth: usize,
     /// How far ahead a holder is kept busy beyond its round trip: covers our own turn-around.
@@ -47,8 +46,7 @@ impl Default for Config {
         Self {
             budget_bytes: 24 << 20,
             min_depth: 2,
-            far: FAR,
-            far_depth: 8,
+            wide_depth: 8,
             max_depth: 16,
             slack: Duration::from_millis(10),
             min_stall: Duration::from_secs(2),

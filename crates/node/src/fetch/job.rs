@@ -39,6 +39,8 @@ pub(crate) enum News {
         have: Have,
         round_trip: Option<Duration>,
     },
+    /// No more connections are being opened to a holder.
+    Widened { peer: PeerId, several: bool },
     /// A holder cannot be used.
     NoHolder { holder: Holder, why: String },
     /// The search for holders is over.

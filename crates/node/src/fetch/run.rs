@@ -290,6 +290,7 @@ impl<'a> Pump<'a> {
             } => {
                 self.found(now, holder, link, have, round_trip);
             }
+            News::Widened { peer, several } => self.swarm.handle_wide(peer, several),
             News::NoHolder { holder, why } => {
                 tracing::debug!("{} is of no use: {why}", holder.name);
                 self.unusable
@@ -462,11 +463,16 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn widen(&self, holder: Holder, round_trip: Duration) {
+    /// Only then is much asked of a holder that is far: what was asked before would queue for the first connection.
+    fn widen(&mut self, holder: Holder, round_trip: Duration) {
         let core = self.job.core.clone();
-        self.job
-            .core
-            .spawn(async move { core.links.widen(&core, &holder, round_trip).await });
+        self.tasks.spawn(async move {
+            let several = core.links.widen(&core, &holder, round_trip).await;
+            News::Widened {
+                peer: holder.peer,
+                several,
+            }
+        });
     }
 
     /// A peer that downloads the same has found this one: it is found in return.
