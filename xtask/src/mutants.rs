@@ -119,6 +119,11 @@ impl Clone {
     /// Makes these changes, one after the other.
     fn try_out(&self, batch: &[String], timeout: u32, tally: &mut Tally) -> Outcome {
         let mut command = self.command(&["--in-place", "--baseline=skip", "--no-times"]);
+        if workspace::find_program("cargo-nextest").is_some() {
+            command
+                .arg("--test-tool=nextest")
+                .env("NEXTEST_PROFILE", "mutants");
+        }
         command.arg(format!("--timeout={timeout}"));
         command.arg("--output").arg(&self.results);
         command.args(batch.iter().map(|name| format!("--re=^{}$", escaped(name))));
