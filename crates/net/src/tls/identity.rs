@@ -13,7 +13,8 @@ use rustls::{
     },
     crypto::{
         CryptoProvider,
-        aws_lc_rs::{cipher_suite, default_provider, kx_group},
+        aws_lc_rs::{default_provider, kx_group},
+        ring::cipher_suite,
     },
     pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
     server::{
