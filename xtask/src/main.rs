@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `mutants`, `chaos`, `soak`, `bench`.
+//! The project's own commands: `cargo xtask tidy`, `test`, `sim`, `fuzz`, `mutants`, `coverage`, `chaos`, `soak`, `bench`.
 //!
 //! One file per command: an `Args` whose doc comments are the help text, and one `run`.
 //! Nothing here is part of the product, and no crate of the product depends on it.
@@ -8,6 +8,7 @@
 
 mod bench;
 mod chaos;
+mod coverage;
 mod fuzz;
 mod interrupt;
 mod mutants;
@@ -33,6 +34,7 @@ enum Command {
     Sim(sim::Args),
     Fuzz(fuzz::Args),
     Mutants(mutants::Args),
+    Coverage(coverage::Args),
     Chaos(chaos::Args),
     Soak(soak::Args),
     Bench(bench::Args),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Bench(args) => bench::run(&args),
