@@ -106,7 +106,8 @@ impl Clone {
         // The corpus of hostile names is only built for tests.
         command.arg("--exclude=crates/wire/src/hostile.rs");
         command.args(args).args(files).current_dir(&self.tree);
-        command.env("CARGO_TARGET_DIR", &self.builds);
+        // Nobody debugs what is built here.
+        command.env("CARGO_TARGET_DIR", &self.builds).env("CARGO_PROFILE_DEV_DEBUG", "none");
         command
     }
 
@@ -124,7 +125,7 @@ impl Clone {
                 .arg("--test-tool=nextest")
                 .env("NEXTEST_PROFILE", "mutants");
         }
-        command.arg(format!("--timeout={timeout}"));
+        command.arg(format!("--timeout={timeout}")).arg("--cargo-arg=--tests");
         command.arg("--output").arg(&self.results);
         command.args(batch.iter().map(|name| format!("--re=^{}$", escaped(name))));
         // It fails when a change lives; what that means is judged in the end.
