@@ -107,7 +107,9 @@ impl Clone {
         command.arg("--exclude=crates/wire/src/hostile.rs");
         command.args(args).args(files).current_dir(&self.tree);
         // Nobody debugs what is built here.
-        command.env("CARGO_TARGET_DIR", &self.builds).env("CARGO_PROFILE_DEV_DEBUG", "none");
+        command
+            .env("CARGO_TARGET_DIR", &self.builds)
+            .env("CARGO_PROFILE_DEV_DEBUG", "none");
         command
     }
 
@@ -125,7 +127,9 @@ impl Clone {
                 .arg("--test-tool=nextest")
                 .env("NEXTEST_PROFILE", "mutants");
         }
-        command.arg(format!("--timeout={timeout}")).arg("--cargo-arg=--tests");
+        command
+            .arg(format!("--timeout={timeout}"))
+            .arg("--cargo-arg=--tests");
         command.arg("--output").arg(&self.results);
         command.args(batch.iter().map(|name| format!("--re=^{}$", escaped(name))));
         // It fails when a change lives; what that means is judged in the end.

@@ -107,9 +107,11 @@ impl Material {
     }
 
     /// The same file under the name `payload` in `folder`: a hard link, so that it costs nothing.
-    pub(super) fn link_into(&self, folder: &Path) -> Outcome {
+    pub(super) fn link_into(&self, folder: &Path) -> Outcome<PathBuf> {
         fs::create_dir_all(folder)?;
-        Ok(fs::hard_link(self.path(), folder.join("payload"))?)
+        let link = folder.join("payload");
+        fs::hard_link(self.path(), &link)?;
+        Ok(link)
     }
 
     /// The SHA-1 of each piece, one after the other.

@@ -46,11 +46,11 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Builds a network on the stage, spreads the material over the holders, and lets a fresh peer get it.
+    /// Builds a network on the stage, gives the material to the holders, and lets a fresh peer get it.
     pub(super) fn fetch(&self, stage: &mut Stage, material: &Material) -> Outcome<Cost> {
         stage.lay(&self.ground, self.up_rates.len())?;
         let mut network = Network::found(stage, self.binary)?;
-        let content = self.spread(&mut network, material)?;
+        let content = self.publish(&mut network, material)?;
         network.join("receiver", Side::Receiver, None)?;
         let target = network.stage.target()?;
         let mut get = network.get("receiver", &content, &target)?;
@@ -66,16 +66,20 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// The first holder publishes, the others get it. Returns the content's id.
-    fn spread(&self, network: &mut Network<'_>, material: &Material) -> Outcome<String> {
+    /// All holders publish the same file, which is in the system's memory, as the seeders of other tools do. Returns
+    /// the content's id.
+    fn publish(&self, network: &mut Network<'_>, material: &Material) -> Outcome<String> {
         for (number, up_rate) in (1..).zip(&self.up_rates) {
             network.join(&holder(number), Side::Sender, *up_rate)?;
         }
-        let content = network.share(&holder(1), &material.path())?;
-        for number in 2..=self.up_rates.len() {
-            let folder = network.stage.folder(&format!("{}-files", holder(number)))?;
-            let mut get = network.get(&holder(number), &content, &folder.join("payload"))?;
-            network.stage.run("spread", &mut get)?;
+        let names = || (1..=self.up_rates.len()).map(holder);
+        // All links first: one more changes the file, for who looks at its times.
+        let files = names()
+            .map(|name| material.link_into(&network.stage.folder(&format!("{name}-files"))?))
+            .collect::<Outcome<Vec<_>>>()?;
+        let mut content = String::new();
+        for (name, file) in names().zip(files) {
+            content = network.share(&name, &file)?;
         }
         Ok(content)
     }
