@@ -282,3 +282,164 @@ fn write<T: Serialize>(value: &T) -> Vec<u8> {
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     postcard::from_bytes(bytes).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_ledger::Memory;
+    use skep_wire::{
+        SigningKey,
+        record::{Audience, ContentKind, Role},
+    };
+    use skep_world::simulated::Work;
+
+    use super::*;
+
+    const NETWORK: NetworkId = NetworkId([1; 32]);
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed([2; 32])
+    }
+
+    fn peer_name() -> PeerName {
+        PeerName::parse("anna").unwrap()
+    }
+
+    fn share_name() -> ShareName {
+        ShareName::parse("photos").unwrap()
+    }
+
+    fn content() -> Content {
+        Content {
+            id: BlobId([3; 32]),
+            size: 4,
+            kind: ContentKind::File,
+        }
+    }
+
+    fn share() -> Signed<ShareRecord> {
+        let record = ShareRecord {
+            network: NETWORK,
+            publisher: key().peer_id(),
+            name: share_name(),
+            sequence: 5,
+            content: content(),
+            bytes: 4,
+            audience: Audience::Everyone,
+            withdrawn: false,
+        };
+        Signed::new(&record, &key())
+    }
+
+    fn membership() -> Membership {
+        let grant = Grant {
+            network: NETWORK,
+            peer: key().peer_id(),
+            name: peer_name(),
+            role: Role::Storage,
+            serial: 6,
+            expires_unix_s: 0,
+        };
+        Membership {
+            network: NETWORK,
+            coordinators: Vec::new(),
+            grant: Signed::new(&grant, &key()),
+            listen_port: 7,
+            capacity_bytes: 8,
+        }
+    }
+
+    fn unfinished() -> Unfinished {
+        Unfinished {
+            share: share(),
+            publisher: peer_name(),
+            part: Some("a/b".to_owned()),
+            content: Some(content()),
+            path: PathBuf::from("/tmp/photos"),
+            only: Some(key().peer_id()),
+            overwrite: true,
+            paused: true,
+            trouble: Some("the disk is full".to_owned()),
+            down_rate: Some(9),
+        }
+    }
+
+    fn entries() -> Vec<Entry> {
+        let published = Published {
+            record: share(),
+            taken: true,
+            watched: None,
+        };
+        let held = Held {
+            content: content(),
+            bytes: 4,
+            path: PathBuf::from("/tmp/photos"),
+            records: vec![share()],
+        };
+        let revocations = Revocations {
+            network: NETWORK,
+            number: 1,
+            serials: vec![6],
+        };
+        vec![
+            Entry::Membership(membership()),
+            Entry::Published(share_name(), published),
+            Entry::Held(content().id, Some(held)),
+            Entry::Seen(key().peer_id(), share_name(), 5),
+            Entry::Pinned(peer_name(), key().peer_id()),
+            Entry::Revocations(Signed::new(&revocations, &key())),
+            Entry::Unfinished(10, Some(Box::new(unfinished()))),
+        ]
+    }
+
+    fn open(store: &Arc<Memory>) -> Result<Catalog, CatalogError> {
+        Catalog::open(store.clone(), Arc::new(Work))
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_is_there_when_it_is_opened_again() {
+        let store = Arc::new(Memory::new());
+        let catalog = open(&store).unwrap();
+        catalog.commit(entries()).await.unwrap();
+        let again = open(&store).unwrap();
+        assert_eq!(format!("{:?}", *again.state()), format!("{:?}", *catalog.state()));
+        assert_eq!(again.state().membership, Some(membership()));
+        assert_eq!(again.state().unfinished[&10], unfinished());
+    }
+
+    #[tokio::test]
+    async fn what_is_over_is_gone_when_it_is_opened_again() {
+        let store = Arc::new(Memory::new());
+        let catalog = open(&store).unwrap();
+        catalog.commit(entries()).await.unwrap();
+        let over = vec![
+            Entry::Left,
+            Entry::Held(content().id, None),
+            Entry::Unfinished(10, None),
+        ];
+        catalog.commit(over).await.unwrap();
+        let again = open(&store).unwrap();
+        let state = again.state();
+        assert_eq!(state.membership, None);
+        assert!(state.held.is_empty() && state.unfinished.is_empty());
+        assert_eq!(state.published.len(), 1);
+    }
+
+    #[test]
+    fn a_fact_that_makes_no_sense_is_told_and_not_passed_over() {
+        for (key, value) in [
+            (vec![99], vec![0]),
+            (vec![SEEN, 1], vec![5]),
+            (vec![HELD], vec![1, 2]),
+        ] {
+            let tag = key[0];
+            let store = Arc::new(Memory::new());
+            let head = store.load(&mut |_, _| {}).unwrap();
+            let change = Change {
+                key,
+                value: Some(value),
+            };
+            store.commit(head.epoch, head.revision, &[change]).unwrap();
+            assert!(matches!(open(&store), Err(CatalogError::Unreadable(found)) if found == tag));
+        }
+    }
+}
