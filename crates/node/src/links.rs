@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use skep_engine::swarm::FAR;
 use skep_net::{Inbox, Limits, Link, OpenError};
 use skep_wire::{
     PeerId,
@@ -22,6 +21,9 @@ use tokio::{sync::Notify, task::JoinSet, time};
 
 use crate::{core::Core, serve};
 
+/// A peer that is as far as this, there and back, is reached over several connections: one alone is slow to
+/// start there, and slow to recover from a loss.
+const FAR: Duration = Duration::from_millis(10);
 /// Bulk connections between two peers at most; more do not carry more.
 const BULK_PER_PEER: usize = 6;
 /// Connections to all peers at most.

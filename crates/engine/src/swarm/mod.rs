@@ -30,7 +30,7 @@ mod tests;
 mod watch;
 
 pub use terms::{
-    Action, Config, FAR, Failure, Have, HolderStats, Outcome, Progress, Reason, Received, Sizes,
+    Action, Config, Failure, Have, HolderStats, Outcome, Progress, Reason, Received, Sizes,
 };
 
 use bits::Bits;

@@ -5,10 +5,6 @@ use std::time::Duration;
 use roaring::RoaringTreemap;
 use skep_wire::{CHUNK_BYTES, PeerId};
 
-/// A peer that is as far as this, there and back, is reached over several connections: one alone is slow to
-/// start there, and slow to recover from a loss.
-pub const FAR: Duration = Duration::from_millis(10);
-
 /// The knobs of one download. The defaults are meant for use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -16,8 +12,8 @@ pub struct Config {
     pub budget_bytes: u64,
     /// Chunks asked of one holder at a time: at least this many, however slow it is.
     pub min_depth: usize,
-    /// At least this many are asked of one that is reached over several connections, so that all of them have
-    /// something to do.
+    /// At least this many chunks are asked of a holder that is reached over several connections, so that all of
+    /// them have something to do.
     pub wide_depth: usize,
     /// And at most this many, however fast.
     pub max_depth: usize,
