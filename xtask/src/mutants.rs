@@ -135,11 +135,14 @@ impl Clone {
         // It fails when a change lives; what that means is judged in the end.
         let _ = command.output()?;
         let results = self.results.join("mutants.out");
+        // Fields are deleted whatever `--re` says (sourcefrog/cargo-mutants#632): only what was drawn counts.
         let lines = |file: &str| -> Outcome<Vec<String>> {
-            Ok(fs::read_to_string(results.join(file))?
+            let listed = fs::read_to_string(results.join(file))?;
+            let drawn = listed
                 .lines()
                 .map(str::to_owned)
-                .collect())
+                .filter(|name| batch.contains(name));
+            Ok(drawn.collect())
         };
         let before = tally.all();
         tally.caught += lines("caught.txt")?.len();
