@@ -404,4 +404,42 @@ mod tests {
         std::fs::write(list, [0; 32]).unwrap();
         assert_eq!(papers.list(&OWNER, &ids[1]).unwrap(), None);
     }
+
+    #[test]
+    fn what_does_not_count_any_more_is_forgotten_and_nothing_else() {
+        let at = tempfile::tempdir().unwrap();
+        let papers = Papers::new(real::Disk.dir(at.path()).unwrap());
+        let lists = [1, 2].map(|n| encode_pack_list(vec![PackId([n; 32])]));
+        let heads = lists.each_ref().map(|list| head(1, list));
+        let ids = heads.each_ref().map(|head| list_of(head).unwrap());
+        let devices = [DEVICE, PeerId([2; 32])];
+        for (n, device) in devices.iter().enumerate() {
+            let list = Some((ids[n], &lists[n][..]));
+            papers.keep_head(&OWNER, device, &heads[n], list).unwrap();
+        }
+        papers.keep_roster(&OWNER, &roster()).unwrap();
+        papers.keep_docket(&OWNER, b"docket").unwrap();
+        papers.drop_head(&OWNER, &devices[0]).unwrap();
+        papers.drop_list(&OWNER, &ids[0]).unwrap();
+        assert_eq!(papers.load().unwrap()[0].heads, [heads[1].clone()]);
+        let look = |n: usize| {
+            (
+                papers.look_at_head(&OWNER, &devices[n], &heads[n]),
+                papers.look_at_list(&OWNER, &ids[n]),
+            )
+        };
+        assert_eq!(look(0), (Condition::Missing, Condition::Missing));
+        assert_eq!(look(1), (Condition::Right, Condition::Right));
+        papers.drop_head(&OWNER, &devices[0]).unwrap();
+        let shard = at.path().join(format!("{OWNER}/{}.0", PackId([1; 32])));
+        std::fs::write(&shard, b"of somebody").unwrap();
+        papers.forget(&OWNER).unwrap();
+        assert_eq!(look(1), (Condition::Missing, Condition::Missing));
+        assert_eq!(papers.look_at_docket(&OWNER), Condition::Missing);
+        let left = std::fs::read_dir(shard.parent().unwrap()).unwrap();
+        assert_eq!(
+            left.map(|entry| entry.unwrap().path()).collect::<Vec<_>>(),
+            [shard]
+        );
+    }
 }

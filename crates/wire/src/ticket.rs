@@ -237,6 +237,12 @@ mod tests {
     }
 
     #[test]
+    fn what_a_ticket_is_worth_is_never_printed() {
+        let shown = format!("{:?}", ticket());
+        assert!(shown.contains("Secret(..)") && !shown.contains("171"), "{shown}");
+    }
+
+    #[test]
     fn texts_round_trip_also_through_mail() {
         let text = ticket().to_string();
         assert!(text.starts_with("skep-ticket-1:"), "{text}");

@@ -29,9 +29,7 @@ mod terms;
 mod tests;
 mod watch;
 
-pub use terms::{
-    Action, Config, Failure, Have, HolderStats, Outcome, Progress, Reason, Received, Sizes,
-};
+pub use terms::{Action, Config, Failure, Have, HolderStats, Outcome, Progress, Reason, Received, Sizes};
 
 use bits::Bits;
 use board::{Board, HolderNo, State};

@@ -117,6 +117,11 @@ fn split(text: &str) -> (&str, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use skep_wire::{
+        NetworkId, PeerId,
+        record::{Content, ContentKind},
+    };
+
     use super::*;
 
     fn queries(text: &str) -> Vec<(Query, Option<String>)> {
@@ -160,6 +165,29 @@ mod tests {
             queries(&format!("{id}/a")),
             [(Query::Id(id), Some("a".to_owned()))]
         );
+    }
+
+    #[test]
+    fn a_link_names_what_it_leads_to_and_a_part_of_it() {
+        let link = Link {
+            network: NetworkId([1; 32]),
+            publisher: PeerId([2; 32]),
+            name: ShareName::parse("photos").unwrap(),
+            content: Content {
+                id: BlobId([7; 32]),
+                size: 9,
+                kind: ContentKind::Folder,
+            },
+        };
+        let whole = Wanted::parse(&link.to_string()).unwrap();
+        assert_eq!(whole.link, Some(link.clone()));
+        assert_eq!(queries(&link.to_string()), [(Query::Id(BlobId([7; 32])), None)]);
+        let part = format!("{link}/2024/a.jpg");
+        assert_eq!(
+            queries(&part),
+            [(Query::Id(BlobId([7; 32])), Some("2024/a.jpg".to_owned()))]
+        );
+        assert!(Wanted::parse(&format!("{link}/../a")).is_err());
     }
 
     #[test]

@@ -137,6 +137,65 @@ fn capacity_quota_and_the_free_disk_are_limits() {
     assert!(matches!(full.room(other, next, 600), Err(KeepError::NoRoom(_))));
 }
 
+#[test]
+fn what_is_kept_is_listed_by_owner_and_pack_and_a_page_at_a_time() {
+    let at = tempfile::tempdir().unwrap();
+    let shards = open(&at, LIMITS, u64::MAX);
+    assert_eq!((shards.owners(), shards.used_by(&OWNER)), (vec![], 0));
+    let mut names = [1, 2, 3].map(|n| keep(&shards, n, 1000).unwrap());
+    names.sort();
+    // Who left no shard has left nothing that is kept.
+    std::fs::create_dir(at.path().join(OwnerId([9; 32]).to_string())).unwrap();
+    let shards = open(&at, LIMITS, u64::MAX);
+    assert_eq!(shards.owners(), [OWNER]);
+    assert_eq!(shards.used_by(&OWNER), shards.used_bytes());
+    assert_eq!(shards.list(&OWNER, None, 2), names[..2]);
+    assert_eq!(shards.list(&OWNER, Some(names[1]), 2), names[2..]);
+    let (kept, absent) = (names[0].pack, PackId([0; 32]));
+    assert_eq!(shards.of_pack(&OWNER, &kept), [names[0]]);
+    assert!(shards.has_pack(&OWNER, &kept) && !shards.has_pack(&OWNER, &absent));
+    assert!(!shards.has_pack(&OwnerId([9; 32]), &kept));
+    assert_eq!(shards.size(&OWNER, &names[0]), Some(1000));
+}
+
+#[test]
+fn nothing_is_read_beyond_the_end_or_of_what_is_not_there() {
+    let at = tempfile::tempdir().unwrap();
+    let shards = open(&at, LIMITS, u64::MAX);
+    let name = keep(&shards, 1, 1000).unwrap();
+    let kind = |name: &ShardName, first| {
+        let read = shards.read(&OWNER, name, first, &mut [0; 10]);
+        read.err().map(|e| e.kind())
+    };
+    assert_eq!(kind(&name, 990), None);
+    assert_eq!(kind(&name, 991), Some(io::ErrorKind::UnexpectedEof));
+    assert_eq!(kind(&name, u64::MAX), Some(io::ErrorKind::UnexpectedEof));
+    let other = ShardName { shard: 0, ..name };
+    assert_eq!(kind(&other, 0), Some(io::ErrorKind::NotFound));
+    assert_eq!(
+        shards.verify(&OWNER, &other).unwrap_err().kind(),
+        io::ErrorKind::NotFound
+    );
+}
+
+#[test]
+fn a_shard_of_another_name_is_not_believed() {
+    let at = tempfile::tempdir().unwrap();
+    let name = keep(&open(&at, LIMITS, u64::MAX), 1, 1000).unwrap();
+    let folder = at.path().join(OWNER.to_string());
+    let stranger = ShardName {
+        pack: PackId([5; 32]),
+        shard: 1,
+    };
+    let beyond = ShardName { shard: 2, ..name };
+    for wrong in [stranger, beyond] {
+        let file = |name: ShardName| folder.join(format!("{}.{}", name.pack, name.shard));
+        fs::copy(file(name), file(wrong)).unwrap();
+        let verified = open(&at, LIMITS, u64::MAX).verify(&OWNER, &wrong);
+        assert_eq!(verified.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}
+
 /// Bytes that are flipped, one at a time.
 const FLIPS: usize = 2000;
 

@@ -93,6 +93,36 @@ fn every_pdu_has_the_bytes_of_the_document() {
 }
 
 #[test]
+fn the_journal_tells_every_pdu_in_a_line() {
+    let mut asked: Vec<_> = requests().iter().map(|(pdu, _)| pdu.to_string()).collect();
+    let content = named("lorem");
+    asked.push(Request::Download { peer: None, content }.to_string());
+    assert_eq!(
+        asked,
+        [
+            "R Mai lorem 49279",
+            "S Mai lorem",
+            "O",
+            "T Mai lorem",
+            "D Mai lorem",
+            "D lorem"
+        ]
+    );
+    let answered: Vec<_> = answers().iter().map(|(pdu, _)| pdu.to_string()).collect();
+    assert_eq!(
+        answered,
+        ["A registered", "E not here", "S 127.0.0.1 49279", "O lorem"]
+    );
+}
+
+#[test]
+fn a_listed_name_that_is_no_name_stands_where_text_starts() {
+    let long = "a line that is longer than a name";
+    let pdu = Answer::Listed(long.into()).encode();
+    assert_eq!(pdu, golden(b'O', &[(0, long.as_bytes())]));
+}
+
+#[test]
 fn spaces_that_pad_are_cut_off() {
     let padded = golden(b'R', &[(0, b"Mai      "), (10, b"lorem    \0"), (20, b"49279 ")]);
     assert_eq!(Request::decode(&padded), Ok(requests().swap_remove(0).0));

@@ -165,6 +165,28 @@ fn bad_addresses_and_hashes_are_refused() {
     assert_eq!(with(107, b"\0"), BadMessage::Hash);
 }
 
+#[test]
+fn the_journal_tells_every_message_in_a_line() {
+    let listed = format!("lorem.txt 70000 bytes at 127.0.0.1:9001 {}", listing().hash);
+    let told = [
+        format!("REGISTER {listed}"),
+        "REGISTER_CONF lorem.txt 70000 bytes, index 127.0.0.1:9001".into(),
+        format!("REGISTER_ACK {listed}"),
+        format!("FILE_FOUND lorem.txt at 127.0.0.1:9001 {}", listing().hash),
+        "ERR_FILE_NOT_FOUND".into(),
+        "REQ_FILE lorem.txt to 127.0.0.1:9001".into(),
+        "DATA lorem.txt segment 8, 4464 of 70000 bytes".into(),
+    ];
+    assert_eq!(
+        all()
+            .iter()
+            .map(|(message, _)| message.to_string())
+            .collect::<Vec<_>>(),
+        told
+    );
+    assert_eq!(format!("{:?}", listing().hash), listing().hash.to_string());
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
