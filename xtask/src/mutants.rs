@@ -28,6 +28,9 @@ const BATCH: usize = 20;
 /// At least so many of a hundred must be found.
 const WANTED_PERCENT: usize = 85;
 
+/// What a compiler or a test may have of memory, each.
+const MEMORY_BYTES: u64 = 6 << 30;
+
 /// Change the program in small ways, and see whether its tests notice.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -101,7 +104,10 @@ impl Clone {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = workspace::cargo(&["mutants", "--workspace", "--no-config", "--colors=never"]);
+        // A changed program may allocate without end.
+        let limit = format!("--as={MEMORY_BYTES}");
+        let mut command = workspace::command("prlimit", &[&limit, "cargo"]);
+        command.args(["mutants", "--workspace", "--no-config", "--colors=never"]);
         let files = FILES.map(|file| format!("--file={file}"));
         // The corpus of hostile names is only built for tests.
         command.arg("--exclude=crates/wire/src/hostile.rs");
