@@ -20,26 +20,32 @@ use skep_world::{
 /// What is downloaded again and again, on a disk of its own.
 struct Publisher {
     source: Source,
+    /// Where it is downloaded to, in the downloader's folder.
+    target: &'static str,
     /// Paths beneath the target (empty: the target itself) and bytes.
     files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Publisher {
-    fn new(folder: bool, files: Vec<(&'static str, Vec<u8>)>) -> Self {
+    fn new(folder: bool, target: &'static str, files: Vec<(&'static str, Vec<u8>)>) -> Self {
         let disk = Disk::new();
         for (name, content) in &files {
             disk.write(&Path::new("/pub/x").join(name), content).unwrap();
         }
         let home = Home::open(disk.make_dir(Path::new("/home")).unwrap()).unwrap();
         let source = share(&home, &place(&disk, Path::new("/pub"), "x"), folder).source;
-        Self { source, files }
+        Self {
+            source,
+            target,
+            files,
+        }
     }
 
-    fn file() -> Self {
-        Self::new(false, vec![("", bytes(1, 2 * MIB + 5))])
+    fn file(target: &'static str) -> Self {
+        Self::new(false, target, vec![("", bytes(1, 2 * MIB + 5))])
     }
 
-    fn folder() -> Self {
+    fn folder(target: &'static str) -> Self {
         let files = [
             ("a", bytes(1, 5000)),
             ("large", bytes(2, MIB + 5000)),
@@ -47,7 +53,7 @@ impl Publisher {
             ("sub/b", bytes(3, 9000)),
             ("sub/deep/c", bytes(4, MIB)),
         ];
-        Self::new(true, files.into())
+        Self::new(true, target, files.into())
     }
 }
 
@@ -64,10 +70,12 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let disk = Disk::new();
-        for path in ["/down", "/home"] {
+        for path in ["/down/inner", "/home"] {
             disk.make_dir(Path::new(path)).unwrap();
         }
-        disk.dir(Path::new("/")).unwrap().sync(None).unwrap();
+        for path in ["/", "/down"] {
+            disk.dir(Path::new(path)).unwrap().sync(None).unwrap();
+        }
         Self {
             disk,
             dead_from: u64::MAX,
@@ -79,7 +87,7 @@ impl Machine {
     /// As a peer does it that was just started.
     fn attempt(&mut self, publisher: &Publisher) -> Result<(), PartialError> {
         let home = Home::open(self.disk.make_dir(Path::new("/home"))?)?;
-        let place = Place::new(self.disk.dir(Path::new("/down"))?, rig::rel("x"));
+        let place = Place::new(self.disk.dir(Path::new("/down"))?, rig::rel(publisher.target));
         let content = publisher.source.content();
         match Partial::open(&home, &place, content, &hashing(1))? {
             Opened::Finished(_) => Ok(()),
@@ -101,9 +109,10 @@ impl Machine {
 
     /// The files at the target, of the content.
     fn is_whole(&self, publisher: &Publisher) -> bool {
+        let target = Path::new("/down").join(publisher.target);
         let at = |name: &str| match name {
-            "" => Path::new("/down/x").to_owned(),
-            _ => Path::new("/down/x").join(name),
+            "" => target.clone(),
+            _ => target.join(name),
         };
         publisher
             .files
@@ -119,8 +128,9 @@ impl Machine {
             .any(|path| path.starts_with("/down") && !hidden(path))
     }
 
-    fn leftovers(&self) -> usize {
-        let kept = |path: &Path| path.starts_with("/down/x") || path.starts_with("/home");
+    fn leftovers(&self, publisher: &Publisher) -> usize {
+        let target = Path::new("/down").join(publisher.target);
+        let kept = |path: &Path| path.starts_with(&target) || path.starts_with("/home");
         let files = self.disk.files();
         let hints = files
             .iter()
@@ -138,8 +148,12 @@ fn operations(publisher: &Publisher) -> u64 {
     machine.disk.operations() - before
 }
 
-fn publishers() -> [Publisher; 2] {
-    [Publisher::file(), Publisher::folder()]
+fn publishers() -> [Publisher; 3] {
+    [
+        Publisher::file("x"),
+        Publisher::file("inner/x"),
+        Publisher::folder("inner/x"),
+    ]
 }
 
 #[test]
@@ -186,7 +200,7 @@ fn a_kill_at_any_operation_costs_no_stored_chunk() {
             machine.attempt(publisher).unwrap();
             assert!(machine.is_whole(publisher), "operation {n}");
             assert_eq!(
-                machine.leftovers(),
+                machine.leftovers(publisher),
                 0,
                 "operation {n}: {:?}",
                 machine.disk.files()
@@ -229,7 +243,7 @@ fn a_power_cut_at_any_operation_leaves_all_or_nothing() {
 
 #[test]
 fn a_crash_while_a_folder_is_replaced_loses_nothing() {
-    let publisher = Publisher::folder();
+    let publisher = Publisher::folder("x");
     let old = |machine: &Machine| {
         machine.disk.write(Path::new("/down/x/a"), b"old").unwrap();
         machine
@@ -301,7 +315,7 @@ fn a_full_disk_is_said_and_the_download_goes_on_when_there_is_room() {
 fn a_scan_that_fails_anywhere_is_right_the_next_time() {
     let machine = || {
         let disk = Disk::new();
-        for (name, content) in Publisher::folder().files {
+        for (name, content) in Publisher::folder("x").files {
             disk.write(&Path::new("/pub/x").join(name), &content).unwrap();
         }
         disk
@@ -333,7 +347,7 @@ fn a_scan_that_fails_anywhere_is_right_the_next_time() {
 
 #[test]
 fn what_is_shared_again_can_be_served_after_a_power_cut() {
-    let publisher = Publisher::folder();
+    let publisher = Publisher::folder("x");
     for seed in 0..64 {
         let disk = Disk::new();
         for (name, content) in &publisher.files {
@@ -357,7 +371,7 @@ fn what_is_shared_again_can_be_served_after_a_power_cut() {
 
 #[test]
 fn our_own_files_may_be_damaged_anywhere() {
-    let publisher = Publisher::folder();
+    let publisher = Publisher::folder("x");
     let mut machine = Machine::new();
     machine.attempt(&publisher).unwrap();
     let home = || Home::open(machine.disk.make_dir(Path::new("/home")).unwrap()).unwrap();

@@ -6,10 +6,12 @@ use proptest::prelude::*;
 use skep_wire::{
     BlobId, SigningKey,
     backup::{Cancelation, Condemnation, Device, Head, PackList, Retired, Roster},
-    message::{Health, Level, ListCondemned, ListPacks, Locate, Sentence, WhoKeeps},
+    message::{Health, Level, ListCondemned, ListPacks, Locate, NewPack, Plan, Sentence, WhoKeeps},
+    record::Role,
 };
 
 use super::*;
+use crate::placement::Candidate;
 
 const NOW: Moment = Moment {
     mono: Duration::from_secs(1000),
@@ -440,6 +442,35 @@ fn health_says_what_is_missing() {
         town.depot.health(&peer(1), &stranger).unwrap_err().reason,
         Reason::NotAllowed
     );
+}
+
+#[test]
+fn a_peer_without_room_does_not_count_for_the_scheme() {
+    let candidate = |n: u8, free_bytes| Candidate {
+        peer: peer(n),
+        role: Role::Storage,
+        site: None,
+        online: true,
+        free_bytes,
+        availability_permille: 1000,
+    };
+    let plan = Plan {
+        owner: owner(),
+        scheme: None,
+        packs: vec![NewPack {
+            pack: pack(1),
+            size: 1000,
+        }],
+    };
+    for (last, shards) in [(1, 3), (0, 2)] {
+        let mut candidates: Vec<_> = (0..3).map(|n| candidate(n, 1 << 20)).collect();
+        candidates.push(candidate(3, last));
+        let placed = Town::new()
+            .depot
+            .plan(NOW, &device(), &plan, candidates, 1)
+            .unwrap();
+        assert_eq!(placed.scheme.shards(), shards, "{last} bytes free on the fourth");
+    }
 }
 
 #[test]

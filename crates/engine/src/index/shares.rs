@@ -237,6 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_has_so_many_shares_and_no_more() {
+        let mut shares = Shares::new();
+        // The signature was verified before.
+        let record = Signed::new(&said("one for all", 1, 5), &SigningKey::from_seed([3; 32]));
+        let mut add = |who, n: usize| {
+            let said = said(&format!("share {n}"), 1, 5);
+            shares.place(who, said, record.clone()).map(drop)
+        };
+        for n in 0..MAX_SHARES {
+            add(Who::LAST, n).unwrap();
+        }
+        assert_eq!(add(Who::LAST, MAX_SHARES).unwrap_err().reason, too_many().reason);
+        assert!(add(Who::LAST, 7).is_ok());
+    }
+
+    #[test]
     fn the_highest_sequence_wins_and_a_withdrawal_counts() {
         let mut shares = Shares::new();
         assert_eq!(place(&mut shares, said("a", 2, 5)), Ok(Some(None)));

@@ -194,6 +194,31 @@ fn the_longest_records_keep_to_their_limits_and_longer_ones_are_refused() {
 }
 
 #[test]
+fn a_limit_is_little_above_the_longest_record() {
+    fn room<T: Record>(longest: &T) -> usize {
+        T::LIMIT - postcard::to_allocvec(longest).unwrap().len()
+    }
+    let names = MAX_NAMED_PACKS;
+    let surplus = Surplus {
+        owner: roster().owner,
+        device: key(1).peer_id(),
+        number: u64::MAX,
+        made_unix_s: u64::MAX,
+        holder: key(2).peer_id(),
+        packs: vec![PackId([0xff; 32]); names],
+    };
+    let mut head = head(1, u64::MAX);
+    head.sealed = vec![0xff; MAX_SEALED_BYTES];
+    let rooms = [
+        room(&condemnation(1, names)),
+        room(&surplus),
+        room(&cancelation(1, names)),
+        room(&head),
+    ];
+    assert!(rooms.iter().all(|&room| room < 512), "{rooms:?}");
+}
+
+#[test]
 fn rights_are_three_bits() {
     for bits in 0..=u8::MAX {
         assert_eq!(postcard::from_bytes::<Rights>(&[bits]).is_ok(), bits < 8);
