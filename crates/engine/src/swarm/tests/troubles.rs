@@ -126,7 +126,10 @@ fn a_late_chunk_is_taken_and_a_second_one_is_not() {
         rig.swarm.handle_received(rig.now, from, chunk, MIB),
         Received::Drop
     );
-    assert_eq!(rig.swarm.progress(rig.now).duplicate_bytes, MIB);
+    let progress = rig.swarm.progress(rig.now);
+    assert_eq!((progress.received_bytes, progress.duplicate_bytes), (2 * MIB, MIB));
+    let holders = rig.swarm.holders(rig.now);
+    assert!(holders.iter().all(|holder| holder.bytes == MIB));
     assert_eq!(
         rig.swarm.handle_received(rig.now, from, 77, MIB),
         Received::Drop,
@@ -236,6 +239,29 @@ fn looks_for_holders_until_it_finds_them() {
     assert_eq!(rig.swarm.outcome(), Outcome::Running);
     rig.swarm.handle_no_more_holders(rig.now);
     assert_eq!(rig.finish().len(), 4);
+}
+
+#[test]
+fn the_search_is_brought_forward_when_nobody_is_left() {
+    let mut rig = Rig::new(4);
+    rig.partial(0, &[0]);
+    let [(from, chunk)] = rig.requests()[..] else {
+        panic!("one chunk to be had")
+    };
+    rig.deliver(from, chunk);
+    for _ in 0..30 {
+        rig.poll();
+        rig.swarm.handle_no_more_holders(rig.now);
+        rig.wait(Duration::from_secs(60));
+    }
+    rig.poll();
+    rig.swarm.handle_no_more_holders(rig.now);
+    rig.wait(ms(600));
+    assert_eq!(rig.poll(), [], "the pauses are long by now");
+    rig.swarm.handle_gone(rig.now, from);
+    assert_eq!(rig.poll(), []);
+    rig.wait(ms(500));
+    assert_eq!(rig.poll(), [Action::FindHolders]);
 }
 
 #[test]
