@@ -188,6 +188,12 @@ mod tests {
             prop_assert_eq!(a.iter().collect::<BTreeSet<_>>(), model(&left));
             let common = model(&left).intersection(&model(&right)).copied().find(|&m| m >= from);
             prop_assert_eq!(a.next_in_both(&b, from), common);
+            let (mut rest, mut gone) = (model(&left), a);
+            for member in right {
+                prop_assert_eq!(gone.remove(member), rest.remove(&member));
+                prop_assert_eq!(gone.next(0), rest.first().copied());
+            }
+            prop_assert_eq!(gone, Bits::from_treemap(len, &rest.into_iter().collect()));
         }
     }
 }

@@ -90,12 +90,14 @@ fn pausing_asks_for_nothing_and_takes_what_comes() {
     let mut rig = Rig::new(8);
     rig.complete(0..1);
     let open = rig.requests();
+    assert!(!rig.swarm.is_paused());
     rig.swarm.pause();
     assert!(rig.swarm.is_paused());
     open.iter().for_each(|&(from, chunk)| rig.deliver(from, chunk));
     assert_eq!(rig.poll(), []);
     assert_eq!(rig.swarm.next_wakeup(), None);
     rig.swarm.resume();
+    assert!(!rig.swarm.is_paused());
     assert_eq!(rig.finish().len(), 6);
 }
 
