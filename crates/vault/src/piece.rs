@@ -226,6 +226,20 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_incompressible_is_only_probed() {
+        let mut encoder = Encoder::new();
+        // Noise in the middle, where it is probed, and zeroes around it.
+        let padded = |len: usize| [vec![0; len / 2], noise(PROBE_BYTES), vec![0; len / 2]].concat();
+        let (long, short) = (padded(PROBE_FROM_BYTES), padded(PROBE_FROM_BYTES / 2));
+        assert_eq!(encoder.encode(&long), (Coding::Stored, &long[..]));
+        assert_eq!(
+            encoder.encode(&short).0,
+            Coding::Zstd,
+            "short ones are not probed"
+        );
+    }
+
+    #[test]
     fn kinds_have_numbers() {
         for kind in Kind::ALL {
             assert_eq!(Kind::from_number(kind as u8), Some(kind));

@@ -498,3 +498,50 @@ fn what_is_condemned_is_told_until_it_is_canceled() {
     assert_eq!(told(&town), [(pack(2), 2), (pack(3), 2)]);
     assert!(town.depot.sentences(&peer(1), &condemned_ones()).is_err());
 }
+
+#[test]
+fn what_is_condemned_is_told_a_page_at_a_time() {
+    let mut town = Town::new();
+    let packs: Vec<_> = (0..4100_u32)
+        .map(|n| {
+            let mut id = [0; 32];
+            id[..4].copy_from_slice(&n.to_be_bytes());
+            PackId(id)
+        })
+        .collect();
+    for id in &packs {
+        let HeldShard { record, shard } = held(1, 0);
+        let pack = PackRecord {
+            pack: *id,
+            ..record.peek().unwrap()
+        };
+        let record = Signed::new(&pack, &device_key());
+        town.change(|depot, changes| depot.held(NOW, peer(0), HeldShard { record, shard }, changes))
+            .unwrap();
+    }
+    for (number, packs) in (1..).zip(packs.chunks(1000)) {
+        let word = Condemnation {
+            owner: owner(),
+            device: device(),
+            number,
+            made_unix_s: 0,
+            packs: packs.to_vec(),
+        };
+        let word = Word::Condemned(Signed::new(&word, &device_key()));
+        town.change(|depot, changes| depot.keep_word(word, changes))
+            .unwrap();
+    }
+    let mut told: Vec<PackId> = Vec::new();
+    for expected in [true, false] {
+        let after = told.last().copied();
+        let list = ListCondemned {
+            after,
+            ..condemned_ones()
+        };
+        let page = town.depot.sentences(&device(), &list).unwrap();
+        assert_eq!(page.more, expected);
+        assert!(page.sentences.len() <= 4096);
+        told.extend(page.sentences.iter().map(|sentence| sentence.pack));
+    }
+    assert_eq!(told, packs);
+}

@@ -127,7 +127,10 @@ fn a_late_chunk_is_taken_and_a_second_one_is_not() {
         Received::Drop
     );
     let progress = rig.swarm.progress(rig.now);
-    assert_eq!((progress.received_bytes, progress.duplicate_bytes), (2 * MIB, MIB));
+    assert_eq!(
+        (progress.received_bytes, progress.duplicate_bytes),
+        (2 * MIB, MIB)
+    );
     let holders = rig.swarm.holders(rig.now);
     assert!(holders.iter().all(|holder| holder.bytes == MIB));
     assert_eq!(
