@@ -441,6 +441,8 @@ mod tests {
         let mut holders = holders(4);
         holders.unlist(Who::of(0), &ID);
         assert!(!holders.list(Who::of(0), &ID, false));
+        let no = holders.no(&ID).unwrap();
+        assert_eq!(holders[no].on_offer(), 4);
         assert_eq!(hand_out(&mut holders, NOBODY), [1, 2, 3, 0]);
         holders.go(Who::of(1));
         assert_eq!(hand_out(&mut holders, NOBODY), [2, 3, 0]);

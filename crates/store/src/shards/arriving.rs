@@ -11,7 +11,7 @@ use skep_world::{
 use super::{KeepError, Place, Shards, folder, path};
 
 /// Bytes that a record takes at most, for the count.
-const RECORD_BYTES: u64 = 2048;
+pub(super) const RECORD_BYTES: u64 = 2048;
 
 /// Room for a shard, given back when dropped.
 pub struct Room {

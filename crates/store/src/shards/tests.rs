@@ -196,6 +196,34 @@ fn a_shard_of_another_name_is_not_believed() {
     }
 }
 
+#[test]
+fn the_last_byte_of_room_is_given_and_not_one_more() {
+    let name = ShardName {
+        pack: PackId([1; 32]),
+        shard: 0,
+    };
+    let bytes = 1000 + arriving::RECORD_BYTES;
+    let room = |limits: Limits, free| {
+        let at = tempfile::tempdir().unwrap();
+        open(&at, limits, free).room(OWNER, name, 1000).map(drop)
+    };
+    let limits = |capacity_bytes, quota_bytes| Limits {
+        capacity_bytes,
+        quota_bytes,
+        min_free_bytes: 10,
+    };
+    assert!(room(limits(bytes, bytes), bytes + 10).is_ok());
+    let full: Result<(), _> = Err(KeepError::NoRoom(bytes));
+    for refused in [
+        room(limits(bytes - 1, bytes), bytes + 10),
+        room(limits(bytes, bytes), bytes + 9),
+    ] {
+        assert_eq!(format!("{refused:?}"), format!("{full:?}"));
+    }
+    let over = room(limits(bytes, bytes - 1), bytes + 10);
+    assert!(matches!(over, Err(KeepError::Quota { used: 0, .. })));
+}
+
 /// Bytes that are flipped, one at a time.
 const FLIPS: usize = 2000;
 
