@@ -389,6 +389,22 @@ fn the_partial_of_another_peer_is_left_alone() {
 }
 
 #[test]
+fn what_somebody_removed_is_lost_and_can_be_given_up() {
+    let stage = Stage::new();
+    stage.file("f", &bytes(1, 2 * MIB));
+    let source = stage.share("f");
+    let partial = stage.open("f", &source);
+    fetch_all(&source, &partial).unwrap();
+    fs::remove_file(stage.down().join(".f.skep-partial")).unwrap();
+    assert!(matches!(
+        partial.finish(false, &hashing(1)),
+        Err(PartialError::Lost(_))
+    ));
+    partial.abandon().unwrap();
+    assert_eq!(stage.names(), [""; 0]);
+}
+
+#[test]
 fn a_finished_download_is_known_as_such() {
     let stage = Stage::new();
     stage.file("f", &bytes(1, 2 * MIB));

@@ -487,6 +487,11 @@ fn what_is_condemned_is_told_until_it_is_canceled() {
             .unwrap();
     }
     assert_eq!(told(&town), [(pack(1), 1), (pack(2), 2), (pack(3), 2)]);
+    for number in 1..=3 {
+        let next = town.depot.next_word(&peer(0), &owner());
+        assert_eq!(next.map(|(number, _)| number), (number < 3).then_some(number));
+        town.depot.told_word(peer(0), owner(), number);
+    }
     let rest = ListCondemned {
         after: Some(pack(2)),
         ..condemned_ones()
