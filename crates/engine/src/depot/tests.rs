@@ -1,6 +1,6 @@
 //! The depot by itself: whatever happens, what is in the ledger is what it knows, and lost facts come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use skep_wire::{
@@ -63,6 +63,18 @@ fn roster(number: u64, retired: bool) -> Signed<Roster> {
         retired: if retired { vec![gone] } else { vec![] },
     };
     Signed::new(&roster, &owner_key())
+}
+
+/// The second roster: another device may do everything, too.
+fn roster_with(key: &SigningKey) -> Signed<Roster> {
+    let mut two = roster(1, false).peek().unwrap();
+    two.number = 2;
+    let first = two.devices[0].clone();
+    two.devices.push(Device {
+        peer: key.peer_id(),
+        ..first
+    });
+    Signed::new(&two, &owner_key())
 }
 
 fn head(number: u64) -> Signed<Head> {
@@ -524,29 +536,38 @@ fn what_is_condemned_is_told_a_page_at_a_time() {
         town.change(|depot, changes| depot.held(NOW, peer(0), HeldShard { record, shard }, changes))
             .unwrap();
     }
-    for (number, packs) in (1..).zip(packs.chunks(1000)) {
-        let word = Condemnation {
-            owner: owner(),
-            device: device(),
-            number,
-            made_unix_s: 0,
-            packs: packs.to_vec(),
-        };
-        let word = Word::Condemned(Signed::new(&word, &device_key()));
-        town.change(|depot, changes| depot.keep_word(word, changes))
-            .unwrap();
-    }
-    let mut told: Vec<PackId> = Vec::new();
-    for expected in [true, false] {
-        let after = told.last().copied();
-        let list = ListCondemned {
-            after,
-            ..condemned_ones()
-        };
-        let page = town.depot.sentences(&device(), &list).unwrap();
-        assert_eq!(page.more, expected);
-        assert!(page.sentences.len() <= 4096);
-        told.extend(page.sentences.iter().map(|sentence| sentence.pack));
-    }
-    assert_eq!(told, packs);
+    let condemn = |town: &mut Town, key: &SigningKey, packs: &[PackId]| {
+        for (number, packs) in (1..).zip(packs.chunks(1000)) {
+            let word = Condemnation {
+                owner: owner(),
+                device: key.peer_id(),
+                number,
+                made_unix_s: 0,
+                packs: packs.to_vec(),
+            };
+            let word = Word::Condemned(Signed::new(&word, key));
+            town.change(|depot, changes| depot.keep_word(word, changes))
+                .unwrap();
+        }
+    };
+    let pages = |town: &Town| {
+        let (mut pages, mut list, mut more) = (Vec::new(), condemned_ones(), true);
+        while more {
+            let page = town.depot.sentences(&device(), &list).unwrap();
+            list.after = page.sentences.last().map(|sentence| sentence.pack);
+            more = page.more;
+            pages.push(page.sentences);
+        }
+        let told = pages.iter().flatten().map(|sentence| sentence.pack);
+        assert_eq!(told.collect::<BTreeSet<_>>(), packs.iter().copied().collect());
+        pages.iter().map(Vec::len).collect::<Vec<_>>()
+    };
+    condemn(&mut town, &device_key(), &packs);
+    assert_eq!(pages(&town), [4065, 35]);
+    // Another device condemns all but the first: those have two sentences, and they are on one page.
+    let other = SigningKey::from_seed([3; 32]);
+    town.change(|depot, changes| depot.keep_roster(roster_with(&other), changes))
+        .unwrap();
+    condemn(&mut town, &other, &packs[1..]);
+    assert_eq!(pages(&town), [4065, 4066, 68]);
 }
