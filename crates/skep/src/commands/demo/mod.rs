@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<Exit, Failure> {
         let rows = tell(&mut stage, &mut holders, &shared, out).await?;
         out.rows(
             &rows,
-            &["holders", "seconds", "MiB/s", "from", "verified", ""],
+            &["holders", "seconds", "MiB/s", "verified", "MiB from", ""],
             cells,
         );
         let named = args.path.is_some().then_some(&*shared);
@@ -115,7 +115,9 @@ async fn tell(
         }
         rows.push(measure(stage, shared, count, bytes).await?);
     }
-    out.note("Now one of five holders is killed in the middle of a download.");
+    out.note(format!(
+        "Now one of five holders is killed in the middle of a download, of at most {SLOW}/s."
+    ));
     rows.push(kill_one(stage, shared, holders, bytes).await?);
     holders.pop();
     holders.push(stage.peer("peer-6", &[]).await?);
@@ -162,7 +164,7 @@ async fn kill_one(stage: &Stage, shared: &Path, holders: &mut [Peer], bytes: u64
         victim.kill().await;
     };
     let (done, ()) = tokio::join!(get, kill);
-    let note = format!("{name} killed in the middle; at most {SLOW}/s");
+    let note = format!("{name} killed");
     Ok(row(&done?, HOLDERS, bytes, compare::same(shared, &target), note))
 }
 
@@ -185,14 +187,14 @@ fn cells(row: &Row) -> Vec<String> {
     let from: Vec<String> = row
         .from
         .iter()
-        .map(|(name, bytes)| format!("{name} {}", output::bytes(*bytes)))
+        .map(|(name, bytes)| format!("{name} {}", bytes >> 20))
         .collect();
     vec![
         row.holders.to_string(),
         format!("{:.2}", row.seconds),
         format!("{:.0}", row.mib_per_second),
-        from.join(", "),
         if row.verified { "yes" } else { "NO" }.to_owned(),
+        from.join(", "),
         row.note.clone(),
     ]
 }
