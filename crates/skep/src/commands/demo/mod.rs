@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<Exit, Failure> {
         let rows = tell(&mut stage, &mut holders, &shared, out).await?;
         out.rows(
             &rows,
-            &["holders", "seconds", "MiB/s", "verified", "MiB from", ""],
+            &["holders", "seconds", "MiB/s", "verified", "from", ""],
             cells,
         );
         let named = args.path.is_some().then_some(&*shared);
@@ -184,10 +184,11 @@ fn row(done: &Value, holders: usize, bytes: u64, verified: bool, note: String) -
 }
 
 fn cells(row: &Row) -> Vec<String> {
+    let all: u64 = row.from.values().sum();
     let from: Vec<String> = row
         .from
         .iter()
-        .map(|(name, bytes)| format!("{name} {}", bytes >> 20))
+        .map(|(name, bytes)| format!("{name} {}%", 100 * bytes / all.max(1)))
         .collect();
     vec![
         row.holders.to_string(),
